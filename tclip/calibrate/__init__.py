@@ -1,0 +1,1 @@
+"""Ternarization without training: codes and scales that keep each layer's output."""

@@ -1,0 +1,60 @@
+"""What a user can do wrong, as exceptions whose message is one sentence: what, where, what to do.
+
+UserError
+├── RecipeError     a recipe does not say what it must
+├── ModelError      a model cannot be found, read or handled
+├── DataError       images, captions or labels cannot be found or read
+├── FormatError     a packed file is damaged, foreign or of a newer format
+├── TrainingError   training went astray (NaN, exploding loss) or cannot be resumed
+└── ParityError     an exported file does not answer as the model it was made from
+
+Everything else is a bug and crashes loudly.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake that its maker can mend; the command line prints the message and exits with 2."""
+
+
+class RecipeError(UserError):
+    """A recipe does not say what it must."""
+
+
+class ModelError(UserError):
+    """A model cannot be found, read or handled."""
+
+
+class DataError(UserError):
+    """Images, captions or labels cannot be found or read."""
+
+
+class FormatError(UserError):
+    """A packed file is damaged, foreign or of a newer format."""
+
+
+class TrainingError(UserError):
+    """Training went astray or cannot be resumed."""
+
+
+class ParityError(UserError):
+    """An exported file does not answer as the model it was made from."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ' Did you mean "..."?' for the nearest known name, or '' when none is near."""
+    near = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.6)
+    return f' Did you mean "{near[0]}"?' if near else ""
+
+
+def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
+    """Return the sentence for a name that is not known, with a suggestion and every known name."""
+    names = sorted(known)
+    return f'Unknown {what} "{name}".{did_you_mean(name, names)} Known: {", ".join(names)}.'
+
+
+def listed(offenders: Iterable[str]) -> str:
+    """Return offenders one a line, indented, so that a message can show all of them at once."""
+    return "".join(f"\n  {offender}" for offender in offenders)

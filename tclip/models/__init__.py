@@ -1,0 +1,1 @@
+"""Where a CLIP comes from, what its towers are, which of its weights may be ternary."""

@@ -1,0 +1,115 @@
+"""A CLIP in memory: its model, what turns pictures and texts into its inputs, and what is known about it.
+
+B batch, C channels, H height, W width, T tokens, E embedding, L classes.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from tclip.models.families import FAMILIES, Family
+from tclip.ternary.tensor import TernaryTensor
+
+Inputs = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where a model came from.
+
+    Attributes:
+        id: the Hub id or the folder, as the user may write it again.
+        revision: what was asked for on the Hub, if anything.
+        commit: what identifies its bytes: the Hub's commit, or a hash of a folder's files.
+    """
+
+    id: str
+    revision: str | None
+    commit: str
+
+
+@dataclass
+class Clip:
+    """A dual encoder of any supported family behind one interface.
+
+    Attributes:
+        model: the stock transformers model, float32.
+        tokenizer: its tokenizer.
+        image_processor: its PIL image processor.
+        source: where it came from.
+        ternary: codes and scales of its ternary weights by parameter name; the model holds their
+            dense products. Empty for an ordinary model.
+        activations: "int8" if its ternary layers round their inputs, else "float".
+    """
+
+    model: Any
+    tokenizer: Any
+    image_processor: Any
+    source: ModelSource
+    ternary: dict[str, TernaryTensor] = field(default_factory=dict)
+    activations: str = "float"
+
+    @property
+    def family(self) -> Family:
+        """The family, which knows what the common interface leaves open."""
+        return FAMILIES[self.model.config.model_type]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model's weights lie."""
+        return next(self.model.parameters()).device
+
+    @property
+    def max_tokens(self) -> int:
+        """The longest text, in tokens, that the text tower has positions for."""
+        config = self.model.config.text_config
+        positions = int(config.max_position_embeddings)
+        if "roberta" in config.model_type or self.model.config.model_type == "altclip":
+            positions -= int(config.pad_token_id) + 1  # RoBERTa counts positions from behind the padding id
+        return min(positions, int(self.tokenizer.model_max_length))
+
+    def preprocess(self, images: list[Image.Image]) -> Inputs:
+        """Turn PIL images into the image tower's inputs, pixel_values [B, C, H, W] (patches for SigLIP 2)."""
+        rgb = [image.convert("RGB") for image in images]
+        return dict(self.image_processor(images=rgb, return_tensors="pt"))
+
+    def tokenize(self, texts: list[str], max_tokens: int | None = None) -> Inputs:
+        """Turn texts into input_ids [B, T] and, where the family wants it, attention_mask [B, T].
+
+        Texts longer than `max_tokens` (default: all positions of the tower) are cut; the end token stays.
+        """
+        length = min(max_tokens or self.max_tokens, self.max_tokens)
+        encoded = self.tokenizer(
+            texts,
+            padding="max_length" if self.family.pads_to_maximum else "longest",
+            truncation=True,
+            max_length=length,
+            return_tensors="pt",
+        )
+        names = ("input_ids", "attention_mask") if self.family.text_mask else ("input_ids",)
+        return {name: encoded[name] for name in names}
+
+    def embed_images(self, inputs: Inputs) -> Float[Tensor, "B E"]:
+        """Return L2-normalised image embeddings; gradients flow where they are enabled."""
+        return _normalised(self.model.get_image_features(**self._on_device(inputs)).pooler_output)
+
+    def embed_texts(self, inputs: Inputs) -> Float[Tensor, "B E"]:
+        """Return L2-normalised text embeddings; gradients flow where they are enabled."""
+        return _normalised(self.model.get_text_features(**self._on_device(inputs)).pooler_output)
+
+    def logits(self, image_BE: Float[Tensor, "B E"], text_LE: Float[Tensor, "L E"]) -> Float[Tensor, "B L"]:
+        """Return scaled similarities: exp(logit_scale) cos, plus SigLIP's logit_bias."""
+        logits_BL = self.model.logit_scale.exp() * image_BE @ text_LE.T
+        bias = getattr(self.model, "logit_bias", None)
+        return logits_BL if bias is None else logits_BL + bias
+
+    def _on_device(self, inputs: Inputs) -> Inputs:
+        return {name: tensor.to(self.device) for name, tensor in inputs.items()}
+
+
+def _normalised(features_BE: Tensor) -> Tensor:
+    return torch.nn.functional.normalize(features_BE.float(), dim=-1)

@@ -1,0 +1,64 @@
+"""What a user calls a model: an alias, a Hub id or a local folder."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from tclip.errors import ModelError, did_you_mean
+
+ALIASES: dict[str, str] = {
+    "openai/clip-vit-b-32": "openai/clip-vit-base-patch32",
+    "openai/clip-vit-b-16": "openai/clip-vit-base-patch16",
+    "openai/clip-vit-l-14": "openai/clip-vit-large-patch14",
+    "openai/clip-vit-l-14-336": "openai/clip-vit-large-patch14-336",
+    "ViT-B-32": "openai/clip-vit-base-patch32",
+    "ViT-B-16": "openai/clip-vit-base-patch16",
+    "ViT-L-14": "openai/clip-vit-large-patch14",
+    "ViT-L-14-336": "openai/clip-vit-large-patch14-336",
+    "SigLIP-B-16": "google/siglip-base-patch16-224",
+    "SigLIP2-B-16": "google/siglip2-base-patch16-224",
+    "MetaCLIP2-B-32": "facebook/metaclip-2-worldwide-b32",
+    "Chinese-CLIP-B-16": "OFA-Sys/chinese-clip-vit-base-patch16",
+    "AltCLIP": "BAAI/AltCLIP",
+}
+_BY_LOWER_CASE = {alias.lower().replace("/", "-"): model_id for alias, model_id in ALIASES.items()}
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+@dataclass(frozen=True)
+class ModelName:
+    """A name resolved: exactly one of `folder` and `hub_id` is set."""
+
+    given: str
+    folder: Path | None = None
+    hub_id: str | None = None
+
+
+def resolve_name(given: str) -> ModelName:
+    """Say what a name means: an existing folder first, then an alias (case does not matter), then a Hub id.
+
+    Raises:
+        ModelError: it is none of them; the message suggests the nearest alias or sibling folder.
+    """
+    folder = Path(given).expanduser()
+    if folder.is_dir():
+        return ModelName(given, folder=folder)
+    alias = _BY_LOWER_CASE.get(given.lower().replace("/", "-").replace("_", "-"))
+    if alias:
+        return ModelName(given, hub_id=alias)
+    if _HUB_ID.fullmatch(given) and not given.startswith((".", "~")):
+        return ModelName(given, hub_id=given)
+    raise ModelError(_not_a_model(given, folder))
+
+
+def _not_a_model(given: str, folder: Path) -> str:
+    if folder.is_file():
+        return f"{given} is a file: give the folder that holds config.json and model.safetensors."
+    looks_local = given.startswith((".", "~", "/")) or given.count("/") > 1
+    if looks_local:
+        siblings = [entry.name for entry in folder.parent.iterdir()] if folder.parent.is_dir() else []
+        return f"No model folder {given}.{did_you_mean(folder.name, siblings)}"
+    return (
+        f'"{given}" is neither a folder, nor a Hub id (owner/name), nor an alias.'
+        f"{did_you_mean(given, ALIASES)} Aliases: {', '.join(ALIASES)}."
+    )

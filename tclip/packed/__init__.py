@@ -1,0 +1,1 @@
+"""The folder format that every stage's result is written in."""

@@ -1,0 +1,1 @@
+"""The recipe: one YAML document that drives the whole pipeline."""

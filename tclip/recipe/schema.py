@@ -1,0 +1,199 @@
+"""The recipe document: one class a stage, every range checked, unknown keys forbidden.
+
+A recipe is data: nothing in it names code to import. The classes are frozen, so a stage cannot
+change what the run folder recorded.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+SCHEMA_VERSION = 1
+
+Preset = Literal["none", "ffn", "attn", "linear", "all"]
+QuantizerName = Literal["absmean", "clip2", "twn", "mse", "learned"]
+
+
+def _as_tuple(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(ge=0)]
+
+
+class Section(BaseModel):
+    """What all parts of a recipe share: keyword-only, frozen, no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Model(Section):
+    """The CLIP to compress."""
+
+    id: str | None = Field(None, description="Hub id, alias (ViT-B-32) or local folder.")
+    revision: str | None = Field(None, description="Branch, tag or commit on the Hub.")
+
+
+class Teacher(Section):
+    """The model to learn from; the original itself when no id is given."""
+
+    id: str | None = Field(None, description="Hub id, alias or folder; null: the original model.")
+    revision: str | None = None
+    cache: bool = Field(True, description="Keep the teacher's embeddings on disk and reuse them.")
+
+
+class Data(Section):
+    """Where image-text pairs come from."""
+
+    train: Names = Field((), description="Sources of pairs: folders, shards, hf:// or datasets:// ids.")
+    split: str = Field("train", description="The split to read from sources that have several.")
+    calibrate: Names = Field((), description="Sources for calibration; empty: the training sources.")
+    captions: Literal["random", "first"] = Field("random", description="Which caption of an image to use.")
+    views: int = Field(1, ge=1, le=64, description="Fixed random crops of each image; 1: the centre crop.")
+    min_crop: Share = Field(0.6, gt=0, description="Smallest area of a crop, as a share of the image.")
+    text_tokens: int | None = Field(None, ge=4, description="Cut captions to this many tokens in training.")
+    shuffle: int = Field(1000, ge=1, description="Samples held (still encoded) to shuffle among.")
+
+
+class Part(Section):
+    """Which weights of one tower become ternary."""
+
+    preset: Preset = "all"
+    include: Names = Field((), description="Glob patterns of weights to add, such as '*.mlp.fc1.weight'.")
+    exclude: Names = Field((), description="Glob patterns of weights to keep as they are.")
+
+
+class Quantize(Section):
+    """What becomes ternary, and by which rule."""
+
+    image: Part = Part()
+    text: Part = Part()
+    quantizer: QuantizerName = "learned"
+    scale: str = Field("row", pattern=r"^(tensor|row|group:[1-9][0-9]*)$")
+    activations: Literal["float", "int8"] = "float"
+
+
+class Calibrate(Section):
+    """Ternarization without training."""
+
+    method: Literal["round", "gptq"] = Field(
+        "gptq", description="round: weights alone; gptq: by output error."
+    )
+    pairs: int = Field(512, ge=1, description="Image-text pairs to calibrate on.")
+    damping: float = Field(
+        0.01, gt=0, le=1, description="Ridge on the second moments, as a share of their mean."
+    )
+    refit: bool = Field(True, description="Re-fit biases and norms in closed form afterwards.")
+    batch_size: int = Field(64, ge=1)
+
+
+class Losses(Section):
+    """Weights of the training losses; 0 turns a loss off. Formulas: tclip/distill/losses.py."""
+
+    contrastive: Weight = 0.0
+    feature: Weight = 1.0
+    interactive: Weight = 0.0
+    similarity: Weight = 0.0
+    layers: Weight = 0.0
+    attention: Weight = 0.0
+
+    @model_validator(mode="after")
+    def _at_least_one(self) -> "Losses":
+        if not any(self.model_dump().values()):
+            raise ValueError("every loss has weight 0: give at least one a weight above 0")
+        return self
+
+
+class Train(Section):
+    """Quantization-aware training with distillation."""
+
+    steps: int | None = Field(None, ge=1, description="Optimizer steps; or give minutes.")
+    minutes: float | None = Field(None, gt=0, description="Wall-clock budget, turned into steps once timed.")
+    batch_size: int = Field(128, ge=2, description="Pairs a step, over all processes.")
+    lr: float = Field(1e-3, gt=0, le=1)
+    scale_lr: float = Field(
+        1e-3, gt=0, le=1, description="Learning rate of learned scales, relative to the scale."
+    )
+    weight_decay: float = Field(0.0, ge=0, le=1)
+    warmup: Share = Field(0.05, description="Share of the steps in which the learning rate rises.")
+    strength_warmup: Share = Field(0.0, description="Share of the steps in which quantization fades in.")
+    recovery: Share = Field(0.1, description="Share of the steps, at the end, at the recovery rate.")
+    recovery_lr: float = Field(1e-4, gt=0, le=1)
+    grad_clip: float = Field(1.0, gt=0)
+    losses: Losses = Losses()
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    workers: int = Field(
+        0, ge=0, le=64, description="Processes that decode images; 0: in the training process."
+    )
+    checkpoint_every: int = Field(100, ge=1, description="Steps between checkpoints.")
+    log_every: int = Field(10, ge=1)
+    seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> "Train":
+        if (self.steps is None) == (self.minutes is None):
+            raise ValueError("give either steps or minutes, one of the two")
+        if self.warmup + self.recovery > 1:
+            raise ValueError("warmup and recovery together exceed the whole training (1.0)")
+        return self
+
+
+class Pack(Section):
+    """How the compressed model is written."""
+
+    dtype: Literal["float16", "float32"] = Field("float16", description="Of everything that is not ternary.")
+
+
+class Onnx(Section):
+    """Which ONNX files are written and how near they must come."""
+
+    activations: Literal["int8", "float"] = Field("int8", description="int8: fast; float: exact.")
+    joint: bool = Field(False, description="Also write one file with both encoders and the logits.")
+    samples: int = Field(64, ge=2, description="Real images and texts for the parity gate.")
+    min_cosine: Share = Field(0.98, description="Least mean cosine to the torch model.")
+    min_agreement: Share = Field(0.9, description="Least share of equal top-1 answers.")
+
+
+class Export(Section):
+    """What is exported after packing; null turns a target off."""
+
+    onnx: Onnx | None = Onnx()
+
+
+class Eval(Section):
+    """What is measured, on which data."""
+
+    data: Names = Field((), description="CLIP_benchmark-layout folders or hf:// ids.")
+    split: str = "test"
+    forms: tuple[Literal["original", "trained", "packed", "onnx"], ...] = ("original", "packed")
+    batch_size: int = Field(64, ge=1)
+    limit: int | None = Field(None, ge=1, description="Look at no more than so many samples a data set.")
+
+
+class Recipe(Section):
+    """The whole document. `train: null` compresses without training."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    schema_version: Literal[1] = Field(SCHEMA_VERSION, alias="schema")
+    name: str = "unnamed"
+    model: Model = Model()
+    teacher: Teacher = Teacher()
+    data: Data = Data()
+    quantize: Quantize = Quantize()
+    calibrate: Calibrate = Calibrate()
+    train: Train | None = Train(minutes=15)
+    pack: Pack = Pack()
+    export: Export = Export()
+    eval: Eval = Eval()
+
+    @model_validator(mode="after")
+    def _codes_survive(self) -> "Recipe":
+        if self.train and self.calibrate.method == "gptq" and self.quantize.quantizer != "learned":
+            raise ValueError(
+                f"quantize.quantizer {self.quantize.quantizer} derives its scales from the weights at each step "
+                "of training and would undo calibrate.method gptq: set quantizer learned, or method round"
+            )
+        return self

@@ -1,0 +1,1 @@
+"""The number system: codes, scales, quantizers, base-3 bytes. Knows torch and nothing else."""

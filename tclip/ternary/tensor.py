@@ -1,0 +1,50 @@
+"""A ternary weight: codes and scales, the only truth about it once it has been ternarized.
+
+R rows with scales, G groups a row, N weights to a scale (see granularity.py).
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int8
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class TernaryTensor:
+    """A weight as scale x code.
+
+    Attributes:
+        codes: int8, in the weight's own shape, each -1, 0 or +1.
+        scale_RG: float32, one scale for each group of codes.reshape(R, G, -1), never negative.
+    """
+
+    codes: Int8[Tensor, "..."]
+    scale_RG: Float[Tensor, "R G"]
+
+    def __post_init__(self) -> None:
+        if self.codes.numel() % max(1, self.scale_RG.numel()):
+            raise ValueError(f"{self.codes.numel()} codes cannot share {self.scale_RG.numel()} scales evenly")
+
+    def dense(self) -> Float[Tensor, "..."]:
+        """Return the float32 weight scale x code in the weight's own shape (exact: no rounding)."""
+        rows, groups = self.scale_RG.shape
+        codes_RGN = self.codes.reshape(rows, groups, -1).float()
+        return (codes_RGN * self.scale_RG.float()[:, :, None]).reshape(self.codes.shape)
+
+    @property
+    def zeros(self) -> float:
+        """Share of codes that are zero, in [0, 1]."""
+        return float((self.codes == 0).float().mean())
+
+    @property
+    def granularity(self) -> str:
+        """The granularity that the shape of the scales tells: "tensor", "row" or "group:N"."""
+        rows, groups = self.scale_RG.shape
+        if groups > 1:
+            return f"group:{self.codes[0].numel() // groups}"
+        return "row" if rows == self.codes.shape[0] else "tensor"
+
+    def rounded(self, dtype: torch.dtype) -> "TernaryTensor":
+        """Return the same codes with scales rounded to what `dtype` can hold, kept in float32."""
+        return TernaryTensor(self.codes, self.scale_RG.to(dtype).float())
