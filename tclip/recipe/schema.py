@@ -4,11 +4,11 @@ A recipe is data: nothing in it names code to import. The classes are frozen, so
 change what the run folder recorded.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 
 Preset = Literal["none", "ffn", "attn", "linear", "all"]
 QuantizerName = Literal["absmean", "clip2", "twn", "mse", "learned"]
@@ -26,7 +26,7 @@ Weight = Annotated[float, Field(ge=0)]
 class Section(BaseModel):
     """What all parts of a recipe share: keyword-only, frozen, no unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
 class Model(Section):
@@ -71,7 +71,11 @@ class Quantize(Section):
     image: Part = Part()
     text: Part = Part()
     quantizer: QuantizerName = "learned"
-    scale: str = Field("row", pattern=r"^(tensor|row|group:[1-9][0-9]*)$")
+    scale: str = Field(
+        "row",
+        pattern=r"^(tensor|row|group:[1-9][0-9]*)$",
+        description="tensor, row, or group:N (N inputs of a row share a scale)",
+    )
     activations: Literal["float", "int8"] = "float"
 
 
@@ -134,7 +138,7 @@ class Train(Section):
     @model_validator(mode="after")
     def _one_budget(self) -> "Train":
         if (self.steps is None) == (self.minutes is None):
-            raise ValueError("give either steps or minutes, one of the two")
+            raise ValueError("give either steps or minutes, and set the other to null")
         if self.warmup + self.recovery > 1:
             raise ValueError("warmup and recovery together exceed the whole training (1.0)")
         return self
@@ -175,8 +179,6 @@ class Eval(Section):
 class Recipe(Section):
     """The whole document. `train: null` compresses without training."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
     schema_version: Literal[1] = Field(SCHEMA_VERSION, alias="schema")
     name: str = "unnamed"
     model: Model = Model()
@@ -193,7 +195,7 @@ class Recipe(Section):
     def _codes_survive(self) -> "Recipe":
         if self.train and self.calibrate.method == "gptq" and self.quantize.quantizer != "learned":
             raise ValueError(
-                f"quantize.quantizer {self.quantize.quantizer} derives its scales from the weights at each step "
-                "of training and would undo calibrate.method gptq: set quantizer learned, or method round"
+                f"quantize.quantizer {self.quantize.quantizer} derives its scales from the weights at each "
+                "step of training and would undo calibrate.method gptq: set quantizer learned or method round"
             )
         return self
