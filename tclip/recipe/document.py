@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from tclip.errors import RecipeError
-from tclip.recipe.yaml12 import TAG, Loader, scalar_value
+from tclip.recipe.yaml12 import SCALAR_TAGS, TAG, Loader, scalar_value
 
 _QUOTES_HELP = " Text that begins with one of * & @ ` % ! must be in quotes."
 
@@ -85,12 +85,13 @@ class _Builder:
             return self.mapping(node, keys)
         if isinstance(node, yaml.SequenceNode) and node.tag == f"{TAG}seq":
             return [self.build(child, (*keys, index)) for index, child in enumerate(node.value)]
-        try:
-            return scalar_value(node.tag, node.value)
-        except KeyError:
+        if not isinstance(node, yaml.ScalarNode) or node.tag not in SCALAR_TAGS:
             self.problems.append(
                 f'{where}: {dotted(keys)} has the tag "{node.tag}", which recipes do not know.'
             )
+            return None
+        try:
+            return scalar_value(node.tag, node.value)
         except ValueError:
             kind = node.tag.removeprefix(TAG)
             self.problems.append(f'{where}: {dotted(keys)}: cannot read "{node.value[:40]}" as {kind}.')
@@ -125,7 +126,9 @@ def parse(text: str, source: str, problems: list[str], *, in_lines: bool = True)
     except yaml.MarkedYAMLError as error:
         raise RecipeError(_syntax_error(error, source, in_lines)) from None
     except yaml.reader.ReaderError as error:
-        raise RecipeError(f"{source} is no YAML text: it holds the character {error.character!r}.") from None
+        line = text.count("\n", 0, error.position) + 1
+        place = f"{source}:{line}" if in_lines else source
+        raise RecipeError(f"{place}: not valid YAML: control characters are not allowed.") from None
     return None if node is None else _Builder(source, in_lines, problems).build(node, ())
 
 

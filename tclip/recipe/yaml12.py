@@ -60,10 +60,11 @@ _VALUES: dict[str, Callable[[str], Scalar]] = {
     f"{TAG}float": _real,
     f"{TAG}str": str,
 }
+SCALAR_TAGS = frozenset(_VALUES)
 
 
 def scalar_value(tag: str, text: str) -> Scalar:
-    """Return the value of a scalar node's text under its tag; KeyError for a tag that recipes do not know.
+    """Return the value of a scalar node's text under one of SCALAR_TAGS.
 
     Raises ValueError when an explicit tag does not fit the text, as in `!!int many`.
     """

@@ -1,0 +1,53 @@
+"""Paths of a recipe that can only be local, and whether they exist."""
+
+import glob
+import re
+from pathlib import Path
+
+from tclip.errors import did_you_mean
+
+_FILE_ENDINGS = (".tar", ".tar.gz", ".tgz", ".csv", ".tsv", ".jsonl")
+_PATTERN = re.compile(r"[*?\[{]")
+_HUB_PARTS = 2  # owner/name
+
+
+def is_local(name: str) -> bool:
+    """Whether a name is surely a local path or pattern: neither an address (hf://) nor like owner/name."""
+    if "://" in name:
+        return False
+    return (
+        name.startswith((".", "/", "~"))
+        or name.lower().endswith(_FILE_ENDINGS)
+        or bool(_PATTERN.search(name))
+        or len(Path(name).parts) > _HUB_PARTS
+        or Path(name).exists()
+    )
+
+
+def missing(name: str) -> str | None:
+    """Return a sentence when a local path does not exist or a pattern matches nothing, else None.
+
+    Of a brace pattern only the folder is looked at: its reader names each missing shard.
+    """
+    path = Path(name).expanduser()
+    if path.exists():
+        return None
+    if _PATTERN.search(name):
+        return _missing_pattern(path)
+    return f"no such file or folder {name}.{_nearest(path)}"
+
+
+def _missing_pattern(pattern: Path) -> str | None:
+    fixed = next(folder for folder in pattern.parents if not _PATTERN.search(str(folder)))
+    if not fixed.is_dir():
+        return f"no such folder {fixed} for the pattern {pattern}.{_nearest(fixed)}"
+    if "{" in str(pattern) or next(glob.iglob(str(pattern), recursive=True), None):  # noqa: PTH207 (absolute patterns)
+        return None
+    return f"nothing is found by the pattern {pattern}."
+
+
+def _nearest(path: Path) -> str:
+    """Suggest for the first part of a path that does not exist, among what lies beside it."""
+    while not path.parent.is_dir():
+        path = path.parent
+    return did_you_mean(path.name, [entry.name for entry in path.parent.iterdir()])

@@ -1,0 +1,74 @@
+"""What can be known to be wrong with a recipe before a model or any data is opened."""
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+from tclip.errors import RecipeError, listed
+from tclip.recipe.local import is_local, missing
+from tclip.recipe.schema import Recipe
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Raise one RecipeError that lists everything the recipe lacks: model, data, paths that do not exist.
+
+    Only names that must be local are looked up; Hub ids (owner/name, hf://) are taken on trust, so that
+    nothing here needs the network.
+    """
+    problems = [*_model(recipe), *_pairs(recipe), *_sources(recipe), *_forms(recipe)]
+    if problems:
+        raise RecipeError(f'The recipe "{recipe.name}" cannot run as it is:{listed(problems)}')
+
+
+def _model(recipe: Recipe) -> Iterator[str]:
+    if recipe.model.id is None:
+        yield "model.id is not set: name the CLIP to compress, such as --set model.id=ViT-B-32."
+    for key, name in (("model.id", recipe.model.id), ("teacher.id", recipe.teacher.id)):
+        yield from _folder(key, name) if name and is_local(name) else ()
+
+
+def _pairs(recipe: Recipe) -> Iterator[str]:
+    """Training and calibration need pairs; plain rounding without a re-fit does not."""
+    data, calibrate = recipe.data, recipe.calibrate
+    if recipe.train and not data.train:
+        yield (
+            "data.train is empty but train is on: name a source of image-text pairs, such as "
+            "--set data.train=pixparse/cc3m-wds, or set train to null."
+        )
+    elif not data.train and not data.calibrate and (calibrate.method == "gptq" or calibrate.refit):
+        yield (
+            "data.calibrate is empty but calibration needs image-text pairs: name a source, or set "
+            "calibrate.method to round and calibrate.refit to false."
+        )
+
+
+def _sources(recipe: Recipe) -> Iterator[str]:
+    data = recipe.data
+    named = {"data.train": data.train, "data.calibrate": data.calibrate, "eval.data": recipe.eval.data}
+    for key, sources in named.items():
+        for source in sources:
+            if source.startswith("datasets://") and find_spec("datasets") is None:
+                yield f"{key}: {source} needs the datasets package: pip install 'tclip[datasets]'."
+            elif is_local(source):
+                yield from _folder(key, source) if key == "eval.data" else _existing(key, source)
+
+
+def _existing(key: str, name: str) -> Iterator[str]:
+    problem = missing(name)
+    if problem:
+        yield f"{key}: {problem}"
+
+
+def _folder(key: str, name: str) -> Iterator[str]:
+    if Path(name).expanduser().is_file():
+        yield f"{key}: {name} is a file, a folder is needed."
+    else:
+        yield from _existing(key, name)
+
+
+def _forms(recipe: Recipe) -> Iterator[str]:
+    """What is measured must have been made."""
+    if "trained" in recipe.eval.forms and recipe.train is None:
+        yield "eval.forms asks for trained but train is null: remove it, or train."
+    if "onnx" in recipe.eval.forms and recipe.export.onnx is None:
+        yield "eval.forms asks for onnx but export.onnx is null: remove it, or export."
