@@ -13,7 +13,8 @@ import yaml
 from tclip.errors import RecipeError
 from tclip.recipe.yaml12 import SCALAR_TAGS, TAG, Loader, scalar_value
 
-_QUOTES_HELP = " Text that begins with one of * & @ ` % ! must be in quotes."
+_QUOTES_HELP = " Text that begins with one of * & @ ` % ! or, inside a list, holds ? must be in quotes."
+_QUOTES_SYMPTOMS = ("alias", "anchor", "cannot start any token", "tag", "directive", "but got '?'")
 
 
 @dataclass(frozen=True)
@@ -137,9 +138,7 @@ def _syntax_error(error: yaml.MarkedYAMLError, source: str, in_lines: bool) -> s
     place = f"{source}:{mark.line + 1}:{mark.column + 1}" if mark and in_lines else source
     context = f" {error.context}" if error.context else ""
     said = f"{error.problem}{context}"
-    needs_quotes = any(
-        word in said for word in ("alias", "anchor", "cannot start any token", "tag", "directive")
-    )
+    needs_quotes = any(symptom in said for symptom in _QUOTES_SYMPTOMS)
     return f"{place}: not valid YAML: {said}.{_QUOTES_HELP if needs_quotes else ''}"
 
 

@@ -39,6 +39,12 @@ class Dumper(yaml.SafeDumper):
         return True
 
 
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    """Escape line separators and the like: in any other style YAML folds them."""
+    return dumper.represent_scalar(f"{TAG}str", text, style=None if text.isprintable() else '"')
+
+
+Dumper.add_representer(str, _text)
 Loader.yaml_implicit_resolvers = {}
 for _kind, _pattern, _first in _RESOLVERS:
     for _class in (Loader, Dumper):

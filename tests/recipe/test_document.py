@@ -102,6 +102,7 @@ def test_what_is_wrong_with_well_formed_yaml(text, fragments):
         ("a: 1\n\tb: 2", ["f:2:1", "not valid YAML"]),
         ("a:\n  include: *.fc1.weight", ["f:2:13", "must be in quotes"]),
         ("a: [**/fc1]", ["f:1:", "must be in quotes"]),
+        ("a: [0?.tar]", ["f:1:6", "must be in quotes"]),
         ("a: @x", ["f:1:4", "must be in quotes"]),
         ("a: 1\n---\nb: 2", ["f:2:1", "another document"]),
         ("a: 1\n b: 2", ["f:2:", "not valid YAML"]),

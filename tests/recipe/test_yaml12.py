@@ -2,7 +2,7 @@ import math
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tclip.recipe.yaml12 import SCALAR_TAGS, Dumper, Loader, plain_value, scalar_value
@@ -62,6 +62,9 @@ def test_explicit_tags():
     assert not any("python" in tag for tag in SCALAR_TAGS)
 
 
+@example("\x85")
+@example("a\u2028b")
+@example("\ufeff")
 @given(st.one_of(st.text(), st.floats(allow_nan=False), st.integers(), st.booleans(), st.none()))
 def test_dumped_scalars_compose_to_the_same_value(value):
     node = yaml.compose(yaml.dump({"key": value}, Dumper=Dumper, allow_unicode=True), Loader)
