@@ -45,8 +45,9 @@ class ParityError(UserError):
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ' Did you mean "..."?' for the nearest known name, or '' when none is near."""
-    near = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.6)
-    return f' Did you mean "{near[0]}"?' if near else ""
+    by_lower_case = {candidate.lower(): candidate for candidate in known}
+    near = difflib.get_close_matches(name.lower(), by_lower_case, n=1, cutoff=0.6)
+    return f' Did you mean "{by_lower_case[near[0]]}"?' if near else ""
 
 
 def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
@@ -58,3 +59,9 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
 def listed(offenders: Iterable[str]) -> str:
     """Return offenders one a line, indented, so that a message can show all of them at once."""
     return "".join(f"\n  {offender}" for offender in offenders)
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of another library's message, to quote it within a sentence of ours."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".:") if lines else type(error).__name__

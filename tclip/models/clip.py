@@ -4,12 +4,13 @@ B batch, C channels, H height, W width, T tokens, E embedding, L classes.
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from tclip.models.families import FAMILIES, Family
 from tclip.ternary.tensor import TernaryTensor
@@ -63,31 +64,50 @@ class Clip:
         """Where the model's weights lie."""
         return next(self.model.parameters()).device
 
-    @property
+    @cached_property
     def max_tokens(self) -> int:
         """The longest text, in tokens, that the text tower has positions for."""
-        config = self.model.config.text_config
-        positions = int(config.max_position_embeddings)
-        if "roberta" in config.model_type or self.model.config.model_type == "altclip":
-            positions -= int(config.pad_token_id) + 1  # RoBERTa counts positions from behind the padding id
-        return min(positions, int(self.tokenizer.model_max_length))
+        tables = [
+            module
+            for name, module in self.model.text_model.named_modules()
+            if isinstance(module, nn.Embedding)
+            and name.endswith(("position_embedding", "position_embeddings"))
+        ]
+        # RoBERTa counts positions from behind the padding id
+        positions = [
+            table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
+            for table in tables
+        ]
+        longest = min(positions, default=self.model.config.text_config.max_position_embeddings)
+        return min(int(longest), int(self.tokenizer.model_max_length))
 
     def preprocess(self, images: list[Image.Image]) -> Inputs:
-        """Turn PIL images into the image tower's inputs, pixel_values [B, C, H, W] (patches for SigLIP 2)."""
-        rgb = [image.convert("RGB") for image in images]
-        return dict(self.image_processor(images=rgb, return_tensors="pt"))
+        """Turn PIL images of any mode into the image tower's inputs.
+
+        Transparent pixels become white. Returns pixel_values [B, C, H, W]; for SigLIP 2 patches,
+        their mask and the shape of each image in patches.
+        """
+        processor = self.image_processor
+        if self.family.patches_images or not (processor.do_rescale and processor.do_normalize):
+            return dict(processor(images=images, do_convert_rgb=True, return_tensors="pt"))
+        raw = processor(
+            images=images, do_convert_rgb=True, do_rescale=False, do_normalize=False, return_tensors="pt"
+        )
+        # the same arithmetic as the processor's, but once for the batch: half of its time
+        return {"pixel_values": self._rescaled(raw["pixel_values"])}
 
     def tokenize(self, texts: list[str], max_tokens: int | None = None) -> Inputs:
         """Turn texts into input_ids [B, T] and, where the family wants it, attention_mask [B, T].
 
-        Texts longer than `max_tokens` (default: all positions of the tower) are cut; the end token stays.
+        T is the longest of the batch, or always all positions of the tower where the family pools
+        the last one. Texts longer than `max_tokens` (default: all positions) are cut; the end token stays.
         """
-        length = min(max_tokens or self.max_tokens, self.max_tokens)
         encoded = self.tokenizer(
             texts,
-            padding="max_length" if self.family.pads_to_maximum else "longest",
+            padding="longest",
+            pad_to_multiple_of=self.max_tokens if self.family.pads_to_maximum else None,
             truncation=True,
-            max_length=length,
+            max_length=min(max_tokens or self.max_tokens, self.max_tokens),
             return_tensors="pt",
         )
         names = ("input_ids", "attention_mask") if self.family.text_mask else ("input_ids",)
@@ -106,6 +126,12 @@ class Clip:
         logits_BL = self.model.logit_scale.exp() * image_BE @ text_LE.T
         bias = getattr(self.model, "logit_bias", None)
         return logits_BL if bias is None else logits_BL + bias
+
+    def _rescaled(self, pixels_BCHW: UInt8[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        processor = self.image_processor
+        mean_C11 = torch.tensor(processor.image_mean)[:, None, None]
+        std_C11 = torch.tensor(processor.image_std)[:, None, None]
+        return (pixels_BCHW * processor.rescale_factor).sub_(mean_C11).div_(std_C11)
 
     def _on_device(self, inputs: Inputs) -> Inputs:
         return {name: tensor.to(self.device) for name, tensor in inputs.items()}

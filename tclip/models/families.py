@@ -12,24 +12,28 @@ class Family:
 
     Attributes:
         title: the name its users know.
+        model_class: the class of `transformers` that holds both towers.
         pads_to_maximum: texts are padded to the full context, because the last position is pooled.
         text_mask: the text tower is given an attention mask (causal towers that pool at the end of
             the text do not need one).
+        patches_images: the image processor cuts patches itself and needs its own normalisation.
     """
 
     title: str
+    model_class: str
     pads_to_maximum: bool = False
-    text_mask: bool = True
+    text_mask: bool = False
+    patches_images: bool = False
 
 
 FAMILIES: dict[str, Family] = {
-    "clip": Family("CLIP", text_mask=False),
-    "siglip": Family("SigLIP", pads_to_maximum=True, text_mask=False),
-    "siglip2": Family("SigLIP 2", pads_to_maximum=True, text_mask=False),
-    "chinese_clip": Family("Chinese-CLIP"),
-    "altclip": Family("AltCLIP"),
-    "metaclip_2": Family("MetaCLIP 2", text_mask=False),
-    "vision-text-dual-encoder": Family("VisionTextDualEncoder"),
+    "clip": Family("CLIP", "CLIPModel"),
+    "siglip": Family("SigLIP", "SiglipModel", pads_to_maximum=True),
+    "siglip2": Family("SigLIP 2", "Siglip2Model", pads_to_maximum=True, patches_images=True),
+    "chinese_clip": Family("Chinese-CLIP", "ChineseCLIPModel", text_mask=True),
+    "altclip": Family("AltCLIP", "AltCLIPModel", text_mask=True),
+    "metaclip_2": Family("MetaCLIP 2", "MetaClip2Model"),
+    "vision-text-dual-encoder": Family("VisionTextDualEncoder", "VisionTextDualEncoderModel", text_mask=True),
 }
 
 
@@ -41,14 +45,24 @@ def family_of(config: dict[str, Any], where: str) -> Family:
         where: the model's name, for the message.
 
     Raises:
-        ModelError: the architecture is not a supported dual encoder.
+        ModelError: the architecture is not a supported dual encoder, or only a part of one.
     """
     model_type = str(config.get("model_type", ""))
-    if model_type in FAMILIES:
-        return FAMILIES[model_type]
-    known = ", ".join(f"{family.title} ({key})" for key, family in FAMILIES.items())
-    found = f'has the architecture "{model_type}"' if model_type else "names no model_type in its config.json"
-    raise ModelError(
-        f"{where} {found}, which tclip cannot compress."
-        f"{did_you_mean(model_type, FAMILIES)} Supported: {known}."
-    )
+    family = FAMILIES.get(model_type)
+    if family is None:
+        found = f'has the architecture "{model_type}"' if model_type else "names no model_type in config.json"
+        raise ModelError(
+            f"{where} {found}, which tclip cannot compress.{did_you_mean(model_type, FAMILIES)} "
+            f"Give one of the dual encoders it supports: {_supported()}."
+        )
+    classes = config.get("architectures") or [family.model_class]
+    if family.model_class not in classes:
+        raise ModelError(
+            f"{where} is a {', '.join(map(str, classes))}, not the {family.model_class} with both towers: "
+            f"give the {family.title} that it was taken from."
+        )
+    return family
+
+
+def _supported() -> str:
+    return ", ".join(f"{family.title} ({key})" for key, family in FAMILIES.items())

@@ -1,8 +1,10 @@
 """Loading an ordinary (dense) CLIP, and making the model that a packed one fills."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from tclip.errors import ModelError
+from tclip.errors import ModelError, first_line
 from tclip.models.clip import Clip
 from tclip.models.fetch import ModelFiles, fetch
 
@@ -24,33 +26,31 @@ def load_dense(spec: str, revision: str | None = None) -> Clip:
 
 
 def dense_model(files: ModelFiles) -> Any:
-    """Read the dense weights of a folder into its stock transformers model, float32.
+    """Read the dense weights of a folder into its stock transformers model, float32, evaluation mode.
 
     Raises:
-        ModelError: the weights do not fit the configuration, or lack some.
+        ModelError: the weights cannot be read, do not fit the configuration, or lack some.
     """
     import torch
     from safetensors import SafetensorError
     from transformers import AutoModel
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
-    try:
-        model, report = AutoModel.from_pretrained(
-            files.folder,
-            dtype=torch.float32,
-            local_files_only=True,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"{files.source.id} cannot be loaded: {error}") from error
-    missing = sorted(report["missing_keys"])
-    if missing:
-        raise ModelError(
-            f"{files.source.id} lacks {len(missing)} weights of its own architecture, such as {missing[0]}: "
-            "it may be half downloaded, or no dual encoder."
-        )
+    with _quiet():
+        try:
+            model, report = AutoModel.from_pretrained(
+                files.folder,
+                dtype=torch.float32,
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+            )
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            raise ModelError(
+                f"The weights of {files.source.id} cannot be read ({first_line(error)}): fetch it again."
+            ) from error
+    _refuse_incomplete(report, files.source.id)
     return model.eval()
 
 
@@ -61,17 +61,21 @@ def empty_model(files: ModelFiles, device: str = "cpu") -> Any:
         ModelError: transformers refuses the configuration.
     """
     import torch
-    from transformers import AutoConfig, AutoModel
+    from transformers import CONFIG_MAPPING, AutoModel
     from transformers.initialization import no_init_weights
 
-    try:
-        config = AutoConfig.from_pretrained(files.folder, local_files_only=True)
-        with torch.device(device), no_init_weights():
-            return AutoModel.from_config(config, dtype=torch.float32).eval()
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(
-            f"The config.json of {files.source.id} does not describe a model: {error}"
-        ) from error
+    # transformers does not know our quantization, and must not look for it
+    described = {key: value for key, value in files.config.items() if key != "quantization_config"}
+    with _quiet():
+        try:
+            config = CONFIG_MAPPING[described["model_type"]].from_dict(described)
+            with torch.device(device), no_init_weights():
+                return AutoModel.from_config(config, dtype=torch.float32).eval()
+        except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+            raise ModelError(
+                f"The config.json of {files.source.id} does not describe a model ({first_line(error)}): "
+                "fetch it again."
+            ) from error
 
 
 def clip_from(files: ModelFiles, model: Any) -> Clip:
@@ -80,15 +84,69 @@ def clip_from(files: ModelFiles, model: Any) -> Clip:
     Raises:
         ModelError: one of the two is missing or cannot be read.
     """
-    from transformers import AutoImageProcessor, AutoTokenizer
+    with _quiet():
+        tokenizer = _part(files, "tokenizer", _read_tokenizer)
+        image_processor = _part(files, "image preprocessor", _read_image_processor)
+    return Clip(model, tokenizer, image_processor, files.source)
+
+
+def _part(files: ModelFiles, what: str, read: Any) -> Any:
+    try:
+        return read(files)
+    except (OSError, ValueError, ImportError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"The {what} of {files.source.id} cannot be loaded ({first_line(error)}): put its files into the "
+            "folder, as on the Hub."
+        ) from error
+
+
+def _read_tokenizer(files: ModelFiles) -> Any:
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(files.folder, local_files_only=True)
-        image_processor = AutoImageProcessor.from_pretrained(
-            files.folder, local_files_only=True, backend="pil"
-        )
-    except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
+        return AutoTokenizer.from_pretrained(files.folder, local_files_only=True, trust_remote_code=False)
+    except ImportError:
+        # SigLIP's own class wants sentencepiece, but its tokenizer.json says the same without
+        if not (files.folder / "tokenizer.json").is_file():
+            raise
+        return PreTrainedTokenizerFast.from_pretrained(files.folder, local_files_only=True)
+
+
+def _read_image_processor(files: ModelFiles) -> Any:
+    from transformers import AutoImageProcessor
+
+    return AutoImageProcessor.from_pretrained(
+        files.folder, local_files_only=True, trust_remote_code=False, backend="pil"
+    )
+
+
+def _refuse_incomplete(report: dict[str, Any], model_id: str) -> None:
+    mismatched = sorted(report["mismatched_keys"], key=str)
+    if mismatched:
+        name, found, wanted = mismatched[0]
         raise ModelError(
-            f"The tokenizer or the image preprocessor of {files.source.id} cannot be loaded: {error}"
-        ) from error
-    return Clip(model, tokenizer, image_processor, files.source)
+            f"{len(mismatched)} weights of {model_id} do not have the shape that its config.json says, such "
+            f"as {name} {list(found)} for {list(wanted)}: fetch both from the same revision."
+        )
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise ModelError(
+            f"{model_id} lacks {len(missing)} weights of its own architecture, such as {missing[0]}: give a "
+            "model with both towers and their projections."
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers' progress bars and warnings off the terminal: what matters is raised here."""
+    from transformers.utils import logging
+
+    verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if had_bars:
+            logging.enable_progress_bar()

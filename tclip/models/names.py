@@ -21,8 +21,8 @@ ALIASES: dict[str, str] = {
     "Chinese-CLIP-B-16": "OFA-Sys/chinese-clip-vit-base-patch16",
     "AltCLIP": "BAAI/AltCLIP",
 }
-_BY_LOWER_CASE = {alias.lower().replace("/", "-"): model_id for alias, model_id in ALIASES.items()}
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+_ADDRESS = re.compile(r"(?:https?://[^/]+/|hf://)(?:models/)?([^/?#]+/[^/?#]+).*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ def resolve_name(given: str) -> ModelName:
         ModelError: it is none of them; the message suggests the nearest alias or sibling folder.
     """
     folder = Path(given).expanduser()
-    if folder.is_dir():
+    if given and folder.is_dir():
         return ModelName(given, folder=folder)
-    alias = _BY_LOWER_CASE.get(given.lower().replace("/", "-").replace("_", "-"))
+    alias = _BY_PLAIN_NAME.get(_plain(given))
     if alias:
         return ModelName(given, hub_id=alias)
     if _HUB_ID.fullmatch(given) and not given.startswith((".", "~")):
@@ -51,14 +51,35 @@ def resolve_name(given: str) -> ModelName:
     raise ModelError(_not_a_model(given, folder))
 
 
+def suggestion(given: str) -> str:
+    """Return ' Did you mean "..."?' with the nearest sibling folder, alias or known id, or ''."""
+    beside = did_you_mean(given, _siblings(Path(given).expanduser()))
+    return beside or did_you_mean(given, {*ALIASES, *ALIASES.values()} - {given})
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("/", "-").replace("_", "-")
+
+
+_BY_PLAIN_NAME = {_plain(alias): model_id for alias, model_id in ALIASES.items()}
+
+
+def _siblings(folder: Path) -> list[str]:
+    """Name the folders beside a path that does not exist, as the user would write them."""
+    if not folder.parent.is_dir() or len(folder.parts) < 2:
+        return []
+    return [str(entry) for entry in folder.parent.iterdir() if entry.is_dir()]
+
+
 def _not_a_model(given: str, folder: Path) -> str:
     if folder.is_file():
         return f"{given} is a file: give the folder that holds config.json and model.safetensors."
-    looks_local = given.startswith((".", "~", "/")) or given.count("/") > 1
-    if looks_local:
-        siblings = [entry.name for entry in folder.parent.iterdir()] if folder.parent.is_dir() else []
-        return f"No model folder {given}.{did_you_mean(folder.name, siblings)}"
+    address = _ADDRESS.fullmatch(given)
+    if address:
+        return f"{given} is an address: give the Hub id alone, {address[1]}."
+    if given.startswith((".", "~", "/")) or given.count("/") > 1:
+        return f"There is no model folder {given}.{suggestion(given)}"
     return (
-        f'"{given}" is neither a folder, nor a Hub id (owner/name), nor an alias.'
-        f"{did_you_mean(given, ALIASES)} Aliases: {', '.join(ALIASES)}."
+        f'"{given}" is neither a folder, nor a Hub id (owner/name), nor an alias.{suggestion(given)} '
+        f"Aliases: {', '.join(ALIASES)}."
     )

@@ -1,19 +1,27 @@
-"""Which weights of a model may become ternary, and which of them a recipe chooses."""
+"""Which weights of a model become ternary: presets and patterns of a recipe, applied to every parameter."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from math import prod
-from typing import Any, Literal
 
-from tclip.errors import RecipeError, did_you_mean, listed
+from tclip.errors import RecipeError, listed
+from tclip.models.patterns import matches_any, numbers_starred, wrong_patterns
+from tclip.models.roles import Role, Site, Tower, find_sites
 from tclip.recipe.schema import Part, Quantize
 from tclip.ternary.granularity import scale_shape
 
-Tower = Literal["image", "text", "joint"]
-Role = Literal["ffn", "attn", "projection", "embedding", "patch", "kept"]
+__all__ = [
+    "PRESETS",
+    "Decision",
+    "Plan",
+    "Role",
+    "Site",
+    "SummaryRow",
+    "Tower",
+    "find_sites",
+    "plan_ternarization",
+]
 
-PRESETS: dict[str, frozenset[str]] = {
+PRESETS: dict[str, frozenset[Role]] = {
     "none": frozenset(),
     "ffn": frozenset({"ffn"}),
     "attn": frozenset({"attn"}),
@@ -23,34 +31,31 @@ PRESETS: dict[str, frozenset[str]] = {
 
 
 @dataclass(frozen=True)
-class Site:
-    """One parameter of a model.
-
-    Attributes:
-        name: the parameter's dotted name.
-        tower: the encoder it belongs to; "joint" for the logit scale and bias.
-        role: what it does; "kept" if it cannot be ternary.
-        shape: its shape; dimension 0 holds its rows.
-        reason: for role "kept", what it is.
-    """
-
-    name: str
-    tower: Tower
-    role: Role
-    shape: tuple[int, ...]
-    reason: str = ""
-
-    @property
-    def num_weights(self) -> int:
-        """How many numbers it holds."""
-        return prod(self.shape)
-
-
-@dataclass(frozen=True)
 class Decision:
     """What becomes of one parameter, and why."""
 
     site: Site
+    ternary: bool
+    why: str
+
+
+@dataclass(frozen=True)
+class SummaryRow:
+    """Parameters of one tower that share role, fate and reason, as one row of the printed table.
+
+    Attributes:
+        tower: "image", "text" or "joint".
+        role: what they do; for those that cannot be ternary, what they are ("norm", "bias").
+        num_tensors: how many parameters.
+        num_weights: how many numbers they hold.
+        ternary: whether they become ternary.
+        why: the preset, the recipe's pattern, or what keeps them float.
+    """
+
+    tower: Tower
+    role: str
+    num_tensors: int
+    num_weights: int
     ternary: bool
     why: str
 
@@ -72,15 +77,19 @@ class Plan:
         total = sum(decision.site.num_weights for decision in self.decisions)
         return sum(d.site.num_weights for d in self.decisions if d.ternary) / total
 
-
-def find_sites(model: Any) -> list[Site]:
-    """List every parameter of a dual encoder with its tower and role; a model on "meta" will do."""
-    sites = []
-    for name, parameter in model.named_parameters():
-        module_name, _, attribute = name.rpartition(".")
-        role, reason = _role(model.get_submodule(module_name), name, attribute, parameter.ndim)
-        sites.append(Site(name, _tower(name), role, tuple(parameter.shape), reason))
-    return sites
+    def summary(self) -> list[SummaryRow]:
+        """Return the decisions grouped: image tower, text tower, joint; ternary first, then by size."""
+        groups: dict[tuple[Tower, str, bool, str], list[Site]] = {}
+        for decision in self.decisions:
+            site = decision.site
+            key = (site.tower, site.reason or site.role, decision.ternary, decision.why)
+            groups.setdefault(key, []).append(site)
+        rows = [
+            SummaryRow(tower, role, len(sites), sum(s.num_weights for s in sites), ternary, why)
+            for (tower, role, ternary, why), sites in groups.items()
+        ]
+        towers = ("image", "text", "joint")
+        return sorted(rows, key=lambda row: (towers.index(row.tower), not row.ternary, -row.num_weights))
 
 
 def plan_ternarization(sites: Iterable[Site], quantize: Quantize) -> Plan:
@@ -91,92 +100,43 @@ def plan_ternarization(sites: Iterable[Site], quantize: Quantize) -> Plan:
             do not divide a row, or nothing left to ternarize; all offenders in one message.
     """
     sites = list(sites)
-    parts: dict[str, Part] = {"image": quantize.image, "text": quantize.text}
-    decisions = tuple(_decide(site, parts.get(site.tower)) for site in sites)
-    offenders = [
-        *_wrong_patterns(sites, parts),
-        *_wrong_groups([d.site for d in decisions if d.ternary], quantize.scale),
-    ]
-    if not offenders and not any(decision.ternary for decision in decisions):
+    decisions = tuple(_decide(site, quantize) for site in sites)
+    chosen = [decision.site for decision in decisions if decision.ternary]
+    offenders = [*wrong_patterns(sites, quantize), *_wrong_groups(chosen, quantize.scale)]
+    if not offenders and not chosen:
         offenders = [
-            "quantize: no weight of either tower would become ternary; choose a preset or include some"
+            "quantize: no weight of either tower would become ternary; choose a preset, or include some"
         ]
     if offenders:
         raise RecipeError(f"The recipe does not fit the model:{listed(offenders)}")
     return Plan(decisions)
 
 
-def _role(module: Any, name: str, attribute: str, num_axes: int) -> tuple[Role, str]:
-    from torch import nn
-
-    parts = name.split(".")
-    if isinstance(module, nn.MultiheadAttention) and attribute == "in_proj_weight":
-        return "attn", ""
-    if attribute == "weight" and isinstance(module, nn.Linear):
-        return _linear_role(parts), ""
-    if attribute == "weight" and isinstance(module, nn.Conv2d):
-        return "patch", ""
-    if attribute == "weight" and isinstance(module, nn.Embedding):
-        is_token_table = parts[-2] in ("token_embedding", "word_embeddings")
-        return ("embedding", "") if is_token_table else ("kept", "position or type embedding")
-    if "bias" in attribute:
-        return "kept", "bias"
-    if attribute == "weight" and num_axes == 1:
-        return "kept", "norm"
-    return "kept", "scalar" if num_axes == 0 else "class or position embedding"
-
-
-def _linear_role(parts: list[str]) -> Role:
-    if "patch_embedding" in parts:
-        return "patch"  # SigLIP 2 embeds its patches with a linear layer
-    if any(part in ("self_attn", "attention", "attn") for part in parts):
-        return "attn"
-    # BERT writes its feed-forward as intermediate.dense and output.dense
-    if any(part in ("mlp", "intermediate") for part in parts) or parts[-3:-1] == ["output", "dense"]:
-        return "ffn"
-    return "projection"
-
-
-def _tower(name: str) -> Tower:
-    if name.startswith(("vision_model.", "visual_projection.")):
-        return "image"
-    return "text" if name.startswith(("text_model.", "text_projection.")) else "joint"
-
-
-def _decide(site: Site, part: Part | None) -> Decision:
-    if site.role == "kept" or part is None:
-        return Decision(site, False, site.reason or "belongs to no tower")
-    if any(fnmatchcase(site.name, pattern) for pattern in part.exclude):
+def _decide(site: Site, quantize: Quantize) -> Decision:
+    if site.role == "kept":
+        return Decision(site, False, f"{site.reason} stays float")
+    if site.tower == "joint":
+        return Decision(site, False, "belongs to neither tower")
+    part: Part = quantize.image if site.tower == "image" else quantize.text
+    if matches_any(site.name, part.exclude):
         return Decision(site, False, "excluded by the recipe")
-    if any(fnmatchcase(site.name, pattern) for pattern in part.include):
+    if matches_any(site.name, part.include):
         return Decision(site, True, "included by the recipe")
     if site.role in PRESETS[part.preset]:
         return Decision(site, True, f"preset {part.preset}")
     return Decision(site, False, f"{site.role} is not in preset {part.preset}")
 
 
-def _wrong_patterns(sites: list[Site], parts: dict[str, Part]) -> list[str]:
-    offenders = []
-    for tower, part in parts.items():
-        names = {site.name: site for site in sites if site.tower == tower}
-        for key, patterns in (("include", part.include), ("exclude", part.exclude)):
-            for pattern in patterns:
-                matched = [names[name] for name in names if fnmatchcase(name, pattern)]
-                where = f'quantize.{tower}.{key} "{pattern}"'
-                if not matched:
-                    offenders.append(f"{where} matches no weight.{did_you_mean(pattern, names)}")
-                elif all(site.role == "kept" for site in matched):
-                    offenders.append(f"{where} matches only {matched[0].reason}s, which always stay float")
-    return offenders
-
-
 def _wrong_groups(sites: list[Site], granularity: str) -> list[str]:
-    offenders = []
+    """Return a sentence for each kind of weight whose rows the group size does not divide."""
+    faults: dict[tuple[str, tuple[int, ...], str], int] = {}
     for site in sites:
         try:
             scale_shape(granularity, site.shape)
         except ValueError as error:
-            offenders.append(
-                f'quantize.scale "{granularity}" does not fit {site.name} {list(site.shape)}: {error}'
-            )
-    return offenders
+            fault = (numbers_starred(site.name), site.shape, str(error))
+            faults[fault] = faults.get(fault, 0) + 1
+    return [
+        f'quantize.scale "{granularity}" does not fit {name} {list(shape)} ({count} of them): {fault}'
+        for (name, shape, fault), count in faults.items()
+    ]

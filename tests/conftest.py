@@ -1,0 +1,29 @@
+"""What tests of every folder share."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder beside the checkout with the reference CLIP and photographs."""
+    if not SHARED.is_dir():
+        pytest.skip("there is no folder ../shared")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """tiny_folder(family) makes a tiny model's folder once a session; it must not be changed."""
+    from tests.tiny import tiny_clip_folder
+
+    @lru_cache
+    def make(family: str = "clip") -> Path:
+        return tiny_clip_folder(tmp_path_factory.mktemp(family), family)
+
+    return make
