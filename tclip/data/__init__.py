@@ -1,0 +1,1 @@
+"""Image-text pairs and evaluation sets: one reader a kind of source."""

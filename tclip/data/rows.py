@@ -1,0 +1,135 @@
+"""A data set of the `datasets` package, streamed: `datasets://owner/name[@revision][:config]`.
+
+`datasets` is an extra (`pip install "tclip[datasets]"`): it brings pandas and pyarrow, which nothing
+else here needs. A local folder that `datasets` can read may stand in place of owner/name.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tclip.data.folders import LocalFolder
+from tclip.data.hub import hub_errors
+from tclip.data.sample import PairSource, Sample, digest, lines
+from tclip.data.table import TEXT_COLUMNS
+from tclip.errors import DataError, unknown_name
+
+SCHEME = "datasets://"
+IMAGE_COLUMNS = ("image", "jpg", "jpeg", "png", "webp", "img", "picture")
+TEXTS = (*TEXT_COLUMNS, "txt", "sentences", "en")
+SPEC = re.compile(r"datasets://(?P<id>[^@:]+)(?:@(?P<revision>[^:]+))?(?::(?P<config>.+))?")
+
+
+@dataclass(frozen=True)
+class RowShard:
+    """One shard of a streamed data set."""
+
+    rows: Any
+    name: str
+    image: str
+    text: str
+
+    def __iter__(self) -> Iterator[Sample]:
+        """Yield the rows as samples; an image kept as a path of its own is read."""
+        for number, row in enumerate(self.rows):
+            yield Sample(f"{self.name}[{number}]", _image_bytes(row[self.image]), _captions(row[self.text]))
+
+
+class RowSource(PairSource):
+    """Pairs from the rows of one split."""
+
+    def __init__(self, spec: str, split: str) -> None:
+        """Ask for the data set's description; rows are read later.
+
+        Raises:
+            DataError: `datasets` is not installed, or has no such data set, split or columns.
+        """
+        match = SPEC.fullmatch(spec)
+        if match is None:
+            raise DataError(
+                f'"{spec}" is no address of a data set: write datasets://owner/name[@revision][:config].'
+            )
+        self.spec = spec
+        self.name = match["id"].rstrip("/").rsplit("/", 1)[-1]
+        self._id, self._config, self._split = match["id"], match["config"], split
+        self._version = _version(match["id"], match["revision"])
+        self._rows = _load(match["id"], match["config"], self._revision(), split)
+
+    def shards(self) -> Sequence[RowShard]:
+        """Return the shards that the data set is stored in."""
+        count = self._rows.num_shards
+        parts = [self._rows.shard(num_shards=count, index=index) for index in range(count)]
+        names = [f"{self._split}-{index}" for index in range(count)]
+        image, text = self._columns()
+        return [RowShard(part, name, image, text) for part, name in zip(parts, names, strict=True)]
+
+    def fingerprint(self) -> str:
+        """Return a hash over the commit, or over a local folder's files, and config and split."""
+        return digest(self._id, self._version, self._config, self._split)
+
+    def _revision(self) -> str | None:
+        return None if Path(self._id).exists() else self._version
+
+    def _columns(self) -> tuple[str, str]:
+        columns = list(self._rows.column_names or next(iter(self._rows), {}))
+        chosen = [next((name for name in known if name in columns), "") for known in (IMAGE_COLUMNS, TEXTS)]
+        if not all(chosen):
+            raise DataError(
+                f'"{self.spec}" has the columns {", ".join(columns)}: one must be called '
+                f"{' or '.join(IMAGE_COLUMNS)}, and one {' or '.join(TEXTS)}."
+            )
+        return chosen[0], chosen[1]
+
+
+def open_rows(spec: str, split: str) -> RowSource | None:
+    """Open a datasets:// address; None if the spec is another."""
+    return RowSource(spec, split) if spec.startswith(SCHEME) else None
+
+
+def _version(name: str, revision: str | None) -> str:
+    if Path(name).is_dir():
+        folder = LocalFolder(Path(name))
+        files = [path.relative_to(name).as_posix() for path in Path(name).rglob("*") if path.is_file()]
+        return folder.version(files)
+    from huggingface_hub import HfApi
+
+    with hub_errors(name, revision):
+        return str(HfApi().dataset_info(name, revision=revision).sha)
+
+
+def _load(name: str, config: str | None, revision: str | None, split: str) -> Any:
+    try:
+        import datasets
+    except ImportError as error:
+        raise DataError('datasets:// data need the extra: pip install "tclip[datasets]".') from error
+    with hub_errors(name, revision):
+        try:
+            splits = datasets.get_dataset_split_names(name, config, revision=revision)
+            if split not in splits:
+                raise DataError(f"{SCHEME}{name}: {unknown_name('split', split, splits)}")
+            rows = datasets.load_dataset(name, config, split=split, revision=revision, streaming=True)
+        except (ValueError, datasets.exceptions.DatasetsError) as error:
+            raise DataError(f'"{name}" cannot be read by the datasets package: {error}') from error
+    # Bytes as they are stored: decoding is ours, so that broken images are counted and not raised.
+    for column, feature in (rows.features or {}).items():
+        if isinstance(feature, datasets.Image):
+            rows = rows.cast_column(column, datasets.Image(decode=False))
+    return rows
+
+
+def _image_bytes(value: Any) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    if not isinstance(value, Mapping):
+        return b""
+    if value.get("bytes"):
+        return bytes(value["bytes"])
+    path = value.get("path")
+    return Path(path).read_bytes() if path and Path(path).is_file() else b""
+
+
+def _captions(value: Any) -> tuple[str, ...]:
+    texts = value if isinstance(value, list) else [value]
+    return tuple(caption for text in texts if isinstance(text, str) for caption in lines(text))

@@ -1,0 +1,1 @@
+"""What a CLIP can do: zero-shot classification and retrieval, in CLIP_benchmark's terms."""

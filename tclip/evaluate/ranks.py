@@ -1,0 +1,46 @@
+"""The rank of the right answer among all candidates, with ties broken by position.
+
+Q queries, N candidates, E embedding.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+CHUNK = 1024  # queries at a time: the similarities of 1024 x 100,000 take 400 MB
+
+
+def rank_of(score_QN: Float[Tensor, "Q N"], answer_Q: Int[Tensor, "Q"]) -> Int[Tensor, "Q"]:
+    """Return how many candidates come before each answer: higher scores, and equal ones of lower index.
+
+    An equal score is no win: a model that embeds everything alike ends at chance, not at 100 %.
+    """
+    answer_score_Q1 = score_QN.gather(1, answer_Q[:, None])
+    before_QN = torch.arange(score_QN.shape[1]) < answer_Q[:, None]
+    return ((score_QN > answer_score_Q1) | ((score_QN == answer_score_Q1) & before_QN)).sum(dim=1)
+
+
+def ranks(
+    query_QE: Float[Tensor, "Q E"], candidate_NE: Float[Tensor, "N E"], answer_Q: Int[Tensor, "Q"]
+) -> Int[Tensor, "Q"]:
+    """Return the rank, 0 the best, of each query's one right answer by dot product."""
+    chunks = zip(query_QE.split(CHUNK), answer_Q.split(CHUNK), strict=True)
+    return torch.cat([rank_of(chunk_QE @ candidate_NE.T, chunk_Q) for chunk_QE, chunk_Q in chunks])
+
+
+def best_ranks(
+    query_QE: Float[Tensor, "Q E"], candidate_NE: Float[Tensor, "N E"], owner_N: Int[Tensor, "N"]
+) -> Int[Tensor, "Q"]:
+    """Return the rank, 0 the best, of each query's best right answer: the candidates that it owns.
+
+    Every query must own at least one candidate.
+    """
+    found = []
+    for start in range(0, len(query_QE), CHUNK):
+        chunk_QE = query_QE[start : start + CHUNK]
+        score_QN = chunk_QE @ candidate_NE.T
+        own_QN = owner_N == torch.arange(start, start + len(chunk_QE))[:, None]
+        # Of equally good answers argmax takes the first, as the ranking does.
+        best_Q = score_QN.masked_fill(~own_QN, -torch.inf).argmax(dim=1)
+        found.append(rank_of(score_QN, best_Q))
+    return torch.cat(found)
