@@ -1,0 +1,93 @@
+"""The command `tclip`: its commands, and the one place where an exception becomes a sentence.
+
+Nothing heavy is imported here or in the modules of the commands, so that --help answers at once.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from tclip.cli.calibrate import calibrate
+from tclip.cli.compress import compress
+from tclip.cli.errors import INTERRUPTED, interrupted, known_failure
+from tclip.cli.eval import evaluate
+from tclip.cli.export import export_app
+from tclip.cli.inspect import inspect
+from tclip.cli.pack import pack
+from tclip.cli.recipes import recipes_app
+from tclip.cli.train import train
+from tclip.errors import UserError
+
+MISTAKE = 2
+FAILURE = 1
+
+app = typer.Typer(
+    name="tclip",
+    help="Turn any Hugging Face CLIP into a ternary CLIP: calibrate, distil, pack, export, measure.",
+    epilog="Exit codes: 0 done, 2 a mistake in what was asked, 1 a failure of disk, network or machine, "
+    "130 interrupted. TCLIP_DEBUG=1 shows the traceback of every error.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+    invoke_without_command=True,
+)
+app.command()(compress)
+app.command()(calibrate)
+app.command()(train)
+app.command()(pack)
+app.add_typer(export_app, name="export")
+app.command("eval")(evaluate)
+app.command()(inspect)
+app.add_typer(recipes_app, name="recipes")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"tclip {version('tclip')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code.
+
+    Args:
+        arguments: what follows the program's name; sys.argv[1:] by default.
+    """
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    try:
+        code = app(args=arguments, prog_name="tclip", standalone_mode=False) or 0
+    except Exception as error:
+        sentence = _sentence(error)
+        if sentence is None or os.environ.get("TCLIP_DEBUG") == "1":
+            raise
+        typer.echo(f"tclip: {sentence}", err=True)
+        return MISTAKE if isinstance(error, UserError | typer.TyperException) else FAILURE
+    if code == INTERRUPTED:
+        typer.echo(f"tclip: {interrupted()}", err=True)
+    return int(code)
+
+
+def _sentence(error: Exception) -> str | None:
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, typer.TyperException):
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "tclip"
+        return f"{error.format_message()} See `{command} --help`."
+    if isinstance(error, typer.Abort):
+        return "Stopped: the input ended."
+    return known_failure(error)

@@ -1,0 +1,73 @@
+"""`tclip compress`: every stage of a recipe, from the model to the table at the end."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tclip.cli.options import Json, Quiet, RecipeName, Revision, Settings, override
+from tclip.cli.show import showing
+
+if TYPE_CHECKING:
+    from tclip.recipe.schema import Recipe
+
+
+def compress(
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            help="Hub id, alias (ViT-B-32) or folder; default: the recipe's model.id.", show_default=False
+        ),
+    ] = None,
+    recipe: RecipeName = "best",
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SRC", help="Image-text pairs: folder, shards, hf:// or datasets:// id; repeatable."
+        ),
+    ] = None,
+    eval: Annotated[
+        list[str] | None,
+        typer.Option(metavar="DIR", help="Data set to measure on (CLIP_benchmark layout); repeatable."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Run folder; default: runs/MODEL-RECIPE.")
+    ] = None,
+    settings: Settings = None,
+    revision: Revision = None,
+    teacher: Annotated[
+        str | None, typer.Option(metavar="ID", help="Model to learn from; default: the original itself.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Turn a CLIP into a packed, exported and measured ternary CLIP.
+
+    tclip compress ViT-B-32 --data pixparse/cc3m-wds --eval sets/cifar10 --out runs/b32
+    """
+    from tclip.recipe.preflight import check_recipe
+    from tclip.recipe.read import read_recipe
+
+    options = [
+        *override("model.id", model),
+        *override("model.revision", revision),
+        *override("teacher.id", teacher),
+        *override("data.train", data),
+        *override("eval.data", eval),
+    ]
+    resolved = read_recipe(recipe, [*options, *(settings or [])])
+    check_recipe(resolved)
+    folder = out or default_folder(resolved)
+    with showing(json=json, quiet=quiet) as progress:
+        from tclip import pipeline
+
+        pipeline.compress(resolved, folder, progress, resume)
+        progress.note(f"The ternary model: {folder / 'packed'}")
+
+
+def default_folder(recipe: "Recipe") -> Path:
+    """Return runs/MODEL-RECIPE, where MODEL is the last part of the model's name."""
+    given = Path(str(recipe.model.id)).expanduser()
+    model = given.resolve().name if given.is_dir() else given.name
+    return Path("runs") / f"{model}-{recipe.name}"

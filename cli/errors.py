@@ -1,0 +1,78 @@
+"""Exceptions of the libraries and the system that a user can do something about, as sentences.
+
+Classes are known by their qualified names: importing the libraries only to compare with their classes
+would cost seconds, and what was never imported was never raised.
+"""
+
+import errno
+import re
+from typing import Final
+
+INTERRUPTED: Final = 130
+
+_BY_CLASS: Final[dict[str, str]] = {
+    "huggingface_hub.errors.GatedRepoError": (
+        "The Hub says that the repository is gated: accept its terms there, then log in with `hf auth login`."
+    ),
+    "huggingface_hub.errors.RepositoryNotFoundError": (
+        "The Hub has no such repository (or it is private: log in with `hf auth login`): {error}"
+    ),
+    "huggingface_hub.errors.RevisionNotFoundError": "The Hub has no such revision: {error}",
+    "huggingface_hub.errors.LocalEntryNotFoundError": (
+        "A file is not in the local cache and the Hub cannot be reached: connect once or unset HF_HUB_OFFLINE."
+    ),
+    "huggingface_hub.errors.OfflineModeIsEnabled": (
+        "HF_HUB_OFFLINE is set and a file is not in the local cache: unset it once to download."
+    ),
+    "huggingface_hub.errors.HfHubHTTPError": "The Hub answered with an error, run again to continue: {error}",
+    "httpx.TransportError": "The network failed, run again to continue: {error}",
+    "safetensors_rust.SafetensorError": (
+        "A safetensors file is damaged or half written, fetch or make it again: {error}"
+    ),
+    "onnxruntime.capi.onnxruntime_pybind11_state.NoSuchFile": (
+        "An ONNX file is missing, run `tclip export onnx RUN` again: {error}"
+    ),
+    "onnxruntime.capi.onnxruntime_pybind11_state": (
+        "ONNX Runtime refuses the model, export again or update onnxruntime: {error}"
+    ),
+    "torch.OutOfMemoryError": (
+        "The GPU's memory is full: set a smaller train.batch_size, calibrate.batch_size or eval.batch_size."
+    ),
+    "builtins.MemoryError": (
+        "Memory is full: set a smaller train.batch_size, calibrate.batch_size or data.shuffle."
+    ),
+}
+
+_BY_ERRNO: Final[dict[int, str]] = {
+    errno.ENOSPC: "The disk is full: make room or write elsewhere with --out{where}.",
+    errno.EDQUOT: "The disk quota is used up: make room or write elsewhere with --out{where}.",
+    errno.EACCES: "Permission denied: choose another folder or change its rights{where}.",
+    errno.EPERM: "Not permitted by the system: choose another folder or change its rights{where}.",
+    errno.EROFS: "The file system is read-only: choose another folder{where}.",
+    errno.EMFILE: "Too many open files: raise the limit with `ulimit -n 4096`{where}.",
+    errno.ENAMETOOLONG: "The name is too long for the file system: choose a shorter one{where}.",
+    errno.ENOTDIR: "A file stands where a folder is needed: remove it or choose another folder{where}.",
+    errno.EIO: "The disk failed to read or write: check it, then run again{where}.",
+}
+
+
+def known_failure(error: BaseException) -> str | None:
+    """Return the sentence for an exception that is no bug of tclip, or None if it may be one."""
+    for cls in type(error).__mro__:
+        name = f"{cls.__module__}.{cls.__qualname__}"
+        sentence = _BY_CLASS.get(name) or _BY_CLASS.get(cls.__module__)
+        if sentence:
+            return sentence.format(error=_one_line(error))
+    if isinstance(error, OSError) and error.errno in _BY_ERRNO:
+        where = f" ({error.filename})" if error.filename else ""
+        return _BY_ERRNO[error.errno].format(where=where)
+    return None
+
+
+def interrupted() -> str:
+    """Return the sentence after Ctrl-C."""
+    return "Interrupted: what is finished is kept, and the same command with --resume goes on from there."
+
+
+def _one_line(error: BaseException) -> str:
+    return re.sub(r"\s+", " ", str(error)).strip()

@@ -1,0 +1,40 @@
+"""Arguments and options that several commands share, and how they become overrides of the recipe."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def complete_recipe(incomplete: str) -> Iterator[tuple[str, str]]:
+    """Offer the shipped recipes to the shell, each with its summary."""
+    from tclip.recipe.library import shipped
+
+    return ((recipe.name, recipe.summary) for recipe in shipped() if recipe.name.startswith(incomplete))
+
+
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder that `tclip compress` made.")]
+RecipeName = Annotated[
+    str,
+    typer.Option(
+        "--recipe", metavar="NAME|FILE", autocompletion=complete_recipe, help="Shipped recipe or YAML file."
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the recipe; repeatable."),
+]
+Revision = Annotated[
+    str | None, typer.Option(help="Branch, tag or commit of the model on the Hub.", show_default=False)
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout, for machines.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show only errors and the last table.")]
+
+
+def override(key: str, value: Any) -> list[str]:
+    """Return the override that sets a key of the recipe, or nothing for None and for an empty list."""
+    if value is None or value == []:
+        return []
+    return [f"{key}={json.dumps(value, ensure_ascii=False)}"]

@@ -1,0 +1,65 @@
+"""One stage on a run folder, which is all that calibrate, train, pack, export and eval do."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tclip.cli.show import showing
+from tclip.errors import UserError
+
+if TYPE_CHECKING:
+    from tclip.run import Run
+
+
+def run_one_stage(
+    folder: Path, stage: str, overrides: Sequence[str], *, json: bool, quiet: bool, resume: bool = False
+) -> None:
+    """Run a stage; overrides change RUN/recipe.yaml, so that it goes on saying what was run.
+
+    Args:
+        folder: the run folder.
+        stage: a name of tclip.pipeline.STAGES.
+        overrides: KEY=VALUE, of sections that belong to the stage.
+        json: write JSON lines.
+        quiet: show only the last table.
+        resume: go on from the last checkpoint (train).
+
+    Raises:
+        UserError: no run folder, an override of another stage's section, or what the stage raises.
+    """
+    run = open_with(folder, stage, overrides)
+    with showing(json=json, quiet=quiet) as progress:
+        from tclip import pipeline
+
+        pipeline.run_stage(run, stage, progress, resume=resume)
+
+
+def open_with(folder: Path, stage: str, overrides: Sequence[str]) -> "Run":
+    """Open a run folder and lay overrides over its recipe, on disk too.
+
+    Raises:
+        UserError: no run folder, a mistake in an override, or one that belongs to another stage.
+    """
+    from tclip.pipeline import STAGES
+    from tclip.recipe.read import read_recipe
+    from tclip.recipe.write import write_recipe
+    from tclip.run import Run, open_run
+
+    run = open_run(folder)
+    if not overrides:
+        return run
+    recipe = read_recipe(folder / "recipe.yaml", overrides)
+    for text in overrides:
+        section = text.partition("=")[0].strip().partition(".")[0]
+        if section not in STAGES[stage].sections:
+            raise UserError(f"--set {text} is not for `{stage}`{_whose(section, folder)}.")
+    write_recipe(recipe, folder / "recipe.yaml")
+    return Run(folder, recipe)
+
+
+def _whose(section: str, folder: Path) -> str:
+    from tclip.pipeline import STAGES
+
+    owners = [name for name, stage in STAGES.items() if section in stage.sections]
+    command = {"export": "export onnx"}.get(owners[0], owners[0]) if owners else ""
+    return f": give it to `tclip {command} {folder}`, and run the later stages again" if owners else ""

@@ -1,0 +1,55 @@
+"""Tables on stdout: drawn by rich on a terminal, aligned plain text elsewhere."""
+
+import sys
+from typing import Any
+
+from tclip.progress import Table
+
+
+def print_table(table: Table) -> None:
+    """Write a table to stdout."""
+    if sys.stdout.isatty():
+        _draw(table)
+    else:
+        print(plain_table(table), flush=True)
+
+
+def plain_table(table: Table) -> str:
+    """Return a table as aligned text: title, columns, a rule, rows; numbers to the right."""
+    cells = [table.columns, *([cell_text(value) for value in row] for row in table.rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(table.columns))]
+    to_right = _numeric(table)
+    lines = [
+        "  ".join(
+            text.rjust(width) if right else text.ljust(width)
+            for text, width, right in zip(row, widths, to_right, strict=True)
+        ).rstrip()
+        for row in cells
+    ]
+    rule = "  ".join("-" * width for width in widths)
+    return "\n".join([table.title, lines[0], rule, *lines[1:]]) + "\n"
+
+
+def cell_text(value: Any) -> str:
+    """Return a value as a cell: fractions with four significant digits, nothing for None."""
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _numeric(table: Table) -> list[bool]:
+    columns = range(len(table.columns))
+    return [all(isinstance(row[column], int | float | None) for row in table.rows) for column in columns]
+
+
+def _draw(table: Table) -> None:
+    from rich.console import Console
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    drawn = RichTable(title=Text(table.title), title_justify="left")
+    for name, right in zip(table.columns, _numeric(table), strict=True):
+        drawn.add_column(Text(name), justify="right" if right else "left")
+    for row in table.rows:
+        drawn.add_row(*(Text(cell_text(value)) for value in row))
+    Console().print(drawn)
