@@ -1,6 +1,6 @@
 """A CLIP in memory: its model, what turns pictures and texts into its inputs, and what is known about it.
 
-B batch, C channels, H height, W width, T tokens, E embedding, L classes.
+B batch, C channels, H height, W width, T tokens, N all positions, E embedding, L classes.
 """
 
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from torch import Tensor, nn
 
@@ -105,11 +105,12 @@ class Clip:
         encoded = self.tokenizer(
             texts,
             padding="longest",
-            pad_to_multiple_of=self.max_tokens if self.family.pads_to_maximum else None,
             truncation=True,
             max_length=min(max_tokens or self.max_tokens, self.max_tokens),
             return_tensors="pt",
         )
+        if self.family.pads_to_maximum:
+            return {"input_ids": self._padded(encoded["input_ids"])}
         names = ("input_ids", "attention_mask") if self.family.text_mask else ("input_ids",)
         return {name: encoded[name] for name in names}
 
@@ -132,6 +133,11 @@ class Clip:
         mean_C11 = torch.tensor(processor.image_mean)[:, None, None]
         std_C11 = torch.tensor(processor.image_std)[:, None, None]
         return (pixels_BCHW * processor.rescale_factor).sub_(mean_C11).div_(std_C11)
+
+    def _padded(self, ids_BT: Int[Tensor, "B T"]) -> Int[Tensor, "B N"]:
+        missing = self.max_tokens - ids_BT.shape[1]
+        before_after = (0, missing) if self.tokenizer.padding_side == "right" else (missing, 0)
+        return nn.functional.pad(ids_BT, before_after, value=self.tokenizer.pad_token_id)
 
     def _on_device(self, inputs: Inputs) -> Inputs:
         return {name: tensor.to(self.device) for name, tensor in inputs.items()}

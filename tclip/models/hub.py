@@ -1,8 +1,10 @@
 """Downloading a model's files through the Hub's own client, and saying in one sentence what went wrong."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tclip.errors import ModelError, first_line
 from tclip.models.names import ModelName, suggestion
@@ -71,8 +73,20 @@ def _snapshot(name: ModelName, commit: str, local_files_only: bool) -> Path:
         allow_patterns=[*WEIGHT_PATTERNS, *SMALL_FILES],
         ignore_patterns=SUBFOLDERS,
         local_files_only=local_files_only,
+        tqdm_class=_bar_on_terminals(),
     )
     return Path(folder)
+
+
+def _bar_on_terminals() -> Any:
+    """Return the client's progress bar, mute where its output is not a terminal."""
+    from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]
+
+    class Bar(tqdm):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **{**kwargs, "disable": kwargs.get("disable") or not sys.stderr.isatty()})
+
+    return Bar
 
 
 def _without_safetensors(name: ModelName, names: list[str], revision: str | None) -> str:
