@@ -1,30 +1,19 @@
 """A place with files, local or on the Hub, seen the same way by the readers."""
 
-import glob
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, runtime_checkable
 
 from tclip.data.sample import digest
-from tclip.errors import DataError, listed
+from tclip.errors import DataError
 
-SEEN = (
-    ".tar",
-    ".tar.gz",
-    ".tgz",
-    ".txt",
-    ".csv",
-    ".tsv",
-    ".jsonl",
-)  # what readers look for; images are too many to list
+# What readers look for; images are too many to list.
+SEEN = (".tar", ".tar.gz", ".tgz", ".txt", ".csv", ".tsv", ".jsonl")
 
 
-MAX_FILES = 1_000_000  # of a brace pattern, which could name any number
-
-
+@runtime_checkable  # for the shape-and-type checks of the tests
 class Folder(Protocol):
     """Files by their relative POSIX names."""
 
@@ -95,23 +84,3 @@ def read_text(folder: Folder, name: str) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{folder.where}/{name} is not UTF-8 text: {error}.") from error
-
-
-def expand(pattern: str) -> list[Path]:
-    """Return the files that a glob and brace pattern names, e.g. `shards/{000..127}.tar`.
-
-    Raises:
-        DataError: a file named by braces is missing, or a glob matches nothing.
-    """
-    from braceexpand import braceexpand
-
-    try:
-        names = list(islice(braceexpand(pattern, escape=False), MAX_FILES + 1))
-    except ValueError as error:  # UnbalancedBracesError is one
-        raise DataError(f'"{pattern}": the braces do not match.') from error
-    if len(names) > MAX_FILES:
-        raise DataError(f'"{pattern}" names more than {MAX_FILES} files.')
-    found = {name: sorted(glob.glob(name, recursive=True)) for name in names}  # noqa: PTH207 (absolute patterns)
-    if missing := [name for name, paths in found.items() if not paths]:
-        raise DataError(f"Nothing is found by this pattern:{listed(missing[:20])}")
-    return [Path(path) for paths in found.values() for path in paths]

@@ -35,7 +35,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class Pixels:
-    """What a worker answers: the draws it used, without bytes; their inputs; what it could not decode."""
+    """What a worker answers: the draws it used, without bytes; their inputs; what it could not decode.
+
+    No draws: too many in a row could not be decoded.
+    """
 
     draws: list[Draw]
     images: Inputs
@@ -61,19 +64,19 @@ class Decoder:
         depends on the sequence alone, so it is the same however many processes share it.
         """
         images, broken = self._decoded(ahead)
-        chosen = [self._stand_in(place, images, broken) for place in range(self.batch_size)]
-        draws = [_emptied(ahead[place]) for place in chosen]
-        seen = [self._view(images[place], ahead[place]) for place in chosen]
-        late = [
-            (ahead[place].sample.key, broken[place]) for place in range(self.batch_size) if place in broken
-        ]
-        return Pixels(draws, self.preprocess(seen), late)
+        late = [(draw.sample.key, broken[place]) for place, draw in enumerate(ahead) if place in broken]
+        chosen = [_stand_in(place, images) for place in range(self.batch_size)]
+        if None in chosen:
+            return Pixels([], {}, late)
+        used = [place for place in chosen if place is not None]
+        seen = [self._view(images[place], ahead[place]) for place in used]
+        own = late[: sum(place < self.batch_size for place in broken)]
+        return Pixels([_emptied(ahead[place]) for place in used], self.preprocess(seen), own)
 
     def view_index(self, draw: Draw) -> int:
         """Return which view of the image comes up: each in turn, epoch by epoch, from a start of its own."""
-        return (
-            derived("first view", self.seed, draw.sample.key).randrange(self.views) + draw.epoch
-        ) % self.views
+        first = derived("first view", self.seed, draw.sample.key).randrange(self.views)
+        return (first + draw.epoch) % self.views
 
     def _decoded(self, ahead: list[Draw]) -> tuple[dict[int, Image.Image], dict[int, str]]:
         images, broken = dict[int, Image.Image](), dict[int, str]()
@@ -85,12 +88,6 @@ class Decoder:
             except BrokenImageError as error:
                 broken[place] = str(error)
         return images, broken
-
-    def _stand_in(self, place: int, images: dict[int, Image.Image], broken: dict[int, str]) -> int:
-        for candidate in range(place, place + SPARES + 1):
-            if candidate in images:
-                return candidate
-        raise DataError(f"{SPARES + 1} images in a row cannot be decoded:{listed(broken.values())}")
 
     def _view(self, image: Image.Image, draw: Draw) -> Image.Image:
         index = self.view_index(draw)
@@ -150,6 +147,9 @@ class PairBatches:
     def _batches(self, decoded: Iterable[Pixels]) -> Iterator[Batch]:
         tally = Tally("decoding")
         for pixels in decoded:
+            if not pixels.draws:
+                broken = [f"{key}: {reason}" for key, reason in pixels.broken[-SPARES - 1 :]]
+                raise DataError(f"{SPARES + 1} images in a row cannot be decoded:{listed(broken)}")
             for key, reason in pixels.broken:
                 tally.bad(key, reason)
             tally.seen += len(pixels.draws) - len(pixels.broken)
@@ -190,6 +190,10 @@ def take_pairs(sources: Sequence[PairSource], n: int, seed: int = 0) -> list[tup
         if len(pairs) == n:
             break
     return pairs
+
+
+def _stand_in(place: int, images: dict[int, Image.Image]) -> int | None:
+    return next((candidate for candidate in range(place, place + SPARES + 1) if candidate in images), None)
 
 
 def _emptied(draw: Draw) -> Draw:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from tclip.errors import DataError
 
@@ -26,6 +26,7 @@ class Sample:
     captions: tuple[str, ...]
 
 
+@runtime_checkable  # for the shape-and-type checks of the tests
 class Shard(Protocol):
     """A part of a source that is read front to back; iterating twice gives the same samples."""
 

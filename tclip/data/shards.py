@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tclip.data.folders import Folder, LocalFolder, expand
+from tclip.data.folders import Folder, LocalFolder
+from tclip.data.patterns import expand
 from tclip.data.sample import PairSource, Sample, lines
 from tclip.data.splits import ARCHIVES, in_split
 from tclip.data.tars import Group, read_groups

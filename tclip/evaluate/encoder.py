@@ -5,7 +5,7 @@ B batch, E embedding.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ Embeddings = Tensor | np.ndarray
 Inputs = dict[str, Tensor]
 
 
+@runtime_checkable  # for the shape-and-type checks of the tests
 class Encoder(Protocol):
     """A dual encoder: L2-normalised embeddings [B, E] as torch or numpy arrays."""
 
@@ -30,6 +31,7 @@ class Encoder(Protocol):
         """Return the embeddings of texts."""
 
 
+@runtime_checkable  # for the shape-and-type checks of the tests
 class ClipLike(Protocol):
     """What ClipEncoder needs of a `tclip.models.clip.Clip`."""
 
