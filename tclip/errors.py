@@ -62,6 +62,13 @@ def listed(offenders: Iterable[str]) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of another library's message, to quote it within a sentence of ours."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".:") if lines else type(error).__name__
+    """Return the first line of another library's message, to quote it within a sentence of ours.
+
+    A line that ends with a colon says little alone and is joined with the next.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    while lines[0].endswith(":") and len(lines) > 1:
+        lines[:2] = [f"{lines[0]} {lines[1]}"]
+    return lines[0].rstrip(".:")

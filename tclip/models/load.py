@@ -8,6 +8,10 @@ from tclip.errors import ModelError, first_line
 from tclip.models.clip import Clip
 from tclip.models.fetch import ModelFiles, fetch
 
+VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model")
+# what transformers raises for files that say something else than it expects
+_REFUSALS = (ValueError, KeyError, TypeError, AttributeError)
+
 
 def load_dense(spec: str, revision: str | None = None) -> Clip:
     """Load a CLIP of any supported family in float32, evaluation mode.
@@ -32,6 +36,7 @@ def dense_model(files: ModelFiles) -> Any:
         ModelError: the weights cannot be read, do not fit the configuration, or lack some.
     """
     import torch
+    from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
     from transformers import AutoModel
 
@@ -46,7 +51,7 @@ def dense_model(files: ModelFiles) -> Any:
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,
             )
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        except (*_REFUSALS, OSError, RuntimeError, SafetensorError, StrictDataclassError) as error:
             raise ModelError(
                 f"The weights of {files.source.id} cannot be read ({first_line(error)}): fetch it again."
             ) from error
@@ -61,6 +66,7 @@ def empty_model(files: ModelFiles, device: str = "cpu") -> Any:
         ModelError: transformers refuses the configuration.
     """
     import torch
+    from huggingface_hub.errors import StrictDataclassError
     from transformers import CONFIG_MAPPING, AutoModel
     from transformers.initialization import no_init_weights
 
@@ -71,7 +77,7 @@ def empty_model(files: ModelFiles, device: str = "cpu") -> Any:
             config = CONFIG_MAPPING[described["model_type"]].from_dict(described)
             with torch.device(device), no_init_weights():
                 return AutoModel.from_config(config, dtype=torch.float32).eval()
-        except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        except (*_REFUSALS, RuntimeError, StrictDataclassError) as error:
             raise ModelError(
                 f"The config.json of {files.source.id} does not describe a model ({first_line(error)}): "
                 "fetch it again."
@@ -93,7 +99,7 @@ def clip_from(files: ModelFiles, model: Any) -> Clip:
 def _part(files: ModelFiles, what: str, read: Any) -> Any:
     try:
         return read(files)
-    except (OSError, ValueError, ImportError, KeyError, TypeError, AttributeError) as error:
+    except (*_REFUSALS, OSError, ImportError) as error:
         raise ModelError(
             f"The {what} of {files.source.id} cannot be loaded ({first_line(error)}): put its files into the "
             "folder, as on the Hub."
@@ -103,12 +109,18 @@ def _part(files: ModelFiles, what: str, read: Any) -> Any:
 def _read_tokenizer(files: ModelFiles) -> Any:
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+    if not any(next(files.folder.glob(pattern), None) for pattern in VOCABULARIES):
+        # transformers would make a tokenizer that knows no word, and every text would be the same
+        raise FileNotFoundError(f"none of {', '.join(VOCABULARIES)}")
     try:
         return AutoTokenizer.from_pretrained(files.folder, local_files_only=True, trust_remote_code=False)
-    except ImportError:
+    except ImportError as error:
         # SigLIP's own class wants sentencepiece, but its tokenizer.json says the same without
         if not (files.folder / "tokenizer.json").is_file():
-            raise
+            raise ModelError(
+                f"{files.source.id} has its vocabulary only as a SentencePiece model: install the reader for "
+                "it with `pip install sentencepiece protobuf`, or put its tokenizer.json into the folder."
+            ) from error
         return PreTrainedTokenizerFast.from_pretrained(files.folder, local_files_only=True)
 
 

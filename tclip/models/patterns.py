@@ -43,7 +43,14 @@ def _fault(pattern: str, tower: str, sites: list[Site]) -> str:
     if elsewhere:
         return f"matches weights of the {elsewhere[0]} tower only: move it to quantize.{elsewhere[0]}"
     names = [site.name for site in sites if site.tower == tower and site.role != "kept"]
-    return f"matches no weight of the {tower} tower.{did_you_mean(pattern, _patterns_like(pattern, names))}"
+    return f"matches no weight of the {tower} tower.{_suggestion(pattern, names)}"
+
+
+def _suggestion(pattern: str, names: list[str]) -> str:
+    whole = f"{pattern}.weight"  # a module's name, where its parameter's is wanted
+    if any(fnmatchcase(name, whole) for name in names):
+        return f' Did you mean "{whole}"?'
+    return did_you_mean(pattern, _patterns_like(pattern, names))
 
 
 def _patterns_like(pattern: str, names: list[str]) -> list[str]:

@@ -90,7 +90,7 @@ def _kept_reason(name: str, attribute: str, num_axes: int) -> str:
     if "bias" in attribute:
         return "bias"
     if num_axes > 2 and attribute == "weight":
-        return "convolution over overlapping patches"
+        return "convolution that is no patch embedding"
     if num_axes == 1 and attribute == "weight":
         return "norm"
     if "position" in name:
