@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import BinaryIO, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from tclip.data.sample import digest
 from tclip.errors import DataError
@@ -14,6 +14,14 @@ SEEN = (".tar", ".tar.gz", ".tgz", ".txt", ".csv", ".tsv", ".jsonl")
 
 
 @runtime_checkable  # for the shape-and-type checks of the tests
+class Readable(Protocol):
+    """An open file that is read front to back."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return the next `size` bytes, fewer at the end."""
+
+
+@runtime_checkable
 class Folder(Protocol):
     """Files by their relative POSIX names."""
 
@@ -28,7 +36,7 @@ class Folder(Protocol):
     def names(self) -> Sequence[str]:
         """Return the sorted names of the files that a reader could want (see SEEN)."""
 
-    def open(self, name: str) -> AbstractContextManager[BinaryIO]:
+    def open(self, name: str) -> AbstractContextManager[Readable]:
         """Open a file for reading front to back; raise DataError if that cannot be done."""
 
     def version(self, names: Iterable[str]) -> str:
@@ -54,7 +62,7 @@ class LocalFolder:
         return sorted(found)
 
     @contextmanager
-    def open(self, name: str) -> Iterator[BinaryIO]:
+    def open(self, name: str) -> Iterator[Readable]:
         """Open a file for reading.
 
         Raises:

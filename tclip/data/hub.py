@@ -3,10 +3,10 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import BinaryIO, NamedTuple, cast
+from typing import NamedTuple, cast
 from urllib.parse import unquote
 
-from tclip.data.folders import SEEN
+from tclip.data.folders import SEEN, Readable
 from tclip.data.sample import digest
 from tclip.errors import DataError
 
@@ -65,7 +65,7 @@ class HubFolder:
         return [name for name in self._names if name.lower().endswith(SEEN)]
 
     @contextmanager
-    def open(self, name: str) -> Iterator[BinaryIO]:
+    def open(self, name: str) -> Iterator[Readable]:
         """Stream a file at the commit found first.
 
         Raises:
@@ -77,7 +77,7 @@ class HubFolder:
             path = f"datasets/{self.repo}@{self.commit}/{name}"
             # block_size=0: one connection read front to back, taken up again where it broke.
             with HfFileSystem().open(path, "rb", block_size=0) as stream:
-                yield cast(BinaryIO, stream)
+                yield cast(Readable, stream)
 
     def version(self, names: Iterable[str]) -> str:
         """Return a hash over the commit and the names: a commit fixes the content."""

@@ -11,9 +11,9 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from lzma import LZMAError
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
-from tclip.data.folders import Folder
+from tclip.data.folders import Folder, Readable
 from tclip.errors import DataError
 
 IMAGES = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff")
@@ -60,8 +60,8 @@ def split_name(name: str) -> tuple[str, str]:
     return (folder + slash + stem if stem else "", extension.lower())
 
 
-def _members(stream: BinaryIO) -> Iterator[tuple[str, bytes]]:
-    with tarfile.open(fileobj=stream, mode="r|*", bufsize=1 << 16) as tar:
+def _members(stream: Readable) -> Iterator[tuple[str, bytes]]:
+    with tarfile.open(fileobj=cast(BinaryIO, stream), mode="r|*", bufsize=1 << 16) as tar:
         while (info := tar.next()) is not None:
             tar.members.clear()  # type: ignore[attr-defined]  # tarfile keeps every header otherwise
             if not info.isreg():
