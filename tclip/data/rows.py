@@ -26,15 +26,23 @@ SPEC = re.compile(r"datasets://(?P<id>[^@:]+)(?:@(?P<revision>[^:]+))?(?::(?P<co
 class RowShard:
     """One shard of a streamed data set."""
 
+    id: str
     rows: Any
     name: str
     image: str
     text: str
 
     def __iter__(self) -> Iterator[Sample]:
-        """Yield the rows as samples; an image kept as a path of its own is read."""
-        for number, row in enumerate(self.rows):
-            yield Sample(f"{self.name}[{number}]", _image_bytes(row[self.image]), _captions(row[self.text]))
+        """Yield the rows as samples.
+
+        Raises:
+            DataError: the Hub breaks off.
+        """
+        with hub_errors(self.id, None):
+            for number, row in enumerate(self.rows):
+                yield Sample(
+                    f"{self.name}[{number}]", _image_bytes(row[self.image]), _captions(row[self.text])
+                )
 
 
 class RowSource(PairSource):
@@ -63,7 +71,7 @@ class RowSource(PairSource):
         parts = [self._rows.shard(num_shards=count, index=index) for index in range(count)]
         names = [f"{self._split}-{index}" for index in range(count)]
         image, text = self._columns()
-        return [RowShard(part, name, image, text) for part, name in zip(parts, names, strict=True)]
+        return [RowShard(self._id, part, name, image, text) for part, name in zip(parts, names, strict=True)]
 
     def fingerprint(self) -> str:
         """Return a hash over the commit, or over a local folder's files, and config and split."""
@@ -73,7 +81,7 @@ class RowSource(PairSource):
         return None if Path(self._id).exists() else self._version
 
     def _columns(self) -> tuple[str, str]:
-        columns = list(self._rows.column_names or next(iter(self._rows), {}))
+        columns = list(self._rows.column_names or ())
         chosen = [next((name for name in known if name in columns), "") for known in (IMAGE_COLUMNS, TEXTS)]
         if not all(chosen):
             raise DataError(
@@ -112,11 +120,10 @@ def _load(name: str, config: str | None, revision: str | None, split: str) -> An
             rows = datasets.load_dataset(name, config, split=split, revision=revision, streaming=True)
         except (ValueError, datasets.exceptions.DatasetsError) as error:
             raise DataError(f'"{name}" cannot be read by the datasets package: {error}') from error
+        # Folders of images tell their features only in their rows, and `decode` needs to know them.
+        rows = rows._resolve_features()
     # Bytes as they are stored: decoding is ours, so that broken images are counted and not raised.
-    for column, feature in (rows.features or {}).items():
-        if isinstance(feature, datasets.Image):
-            rows = rows.cast_column(column, datasets.Image(decode=False))
-    return rows
+    return rows.decode(False)
 
 
 def _image_bytes(value: Any) -> bytes:
@@ -126,8 +133,17 @@ def _image_bytes(value: Any) -> bytes:
         return b""
     if value.get("bytes"):
         return bytes(value["bytes"])
-    path = value.get("path")
-    return Path(path).read_bytes() if path and Path(path).is_file() else b""
+    return _read(value["path"]) if value.get("path") else b""
+
+
+def _read(path: str) -> bytes:
+    from datasets.utils.file_utils import xopen
+
+    try:
+        with xopen(path, "rb") as stream:  # also hf://... and zip://NAME::hf://...
+            return bytes(stream.read())
+    except FileNotFoundError:
+        return b""  # counted and named as a sample without an image
 
 
 def _captions(value: Any) -> tuple[str, ...]:

@@ -65,7 +65,7 @@ def test_a_whole_stream_runs_over_the_hub(hub):
 
 
 def test_a_broken_connection_is_taken_up_where_it_broke(hub, tmp_path):
-    members = pair_members(range(60)) + [("big.jpg", bytes(300_000)), ("big.txt", b"x")]
+    members = [*pair_members(range(60)), ("big.jpg", bytes(300000)), ("big.txt", b"x")]
     write_tar(tmp_path / "big/0.tar", members)
     hub.add("org/big", tmp_path / "big", kind="datasets")
     whole = list(open_pairs("org/big"))

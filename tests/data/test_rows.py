@@ -1,9 +1,12 @@
+import os
+import subprocess
 import sys
 
 import pytest
 
 from tclip.data.pairs import open_pairs
 from tclip.errors import DataError
+from tests.hub_server import HubServer
 
 from .making import picture
 
@@ -71,3 +74,48 @@ def test_without_the_package_the_extra_is_named(folder, monkeypatch):
 def test_what_is_no_address_is_refused(spec):
     with pytest.raises(DataError, match="no address of a data set"):
         open_pairs(spec)
+
+
+READ = """
+from tclip.data.pairs import open_pairs
+from tclip.errors import DataError
+source = open_pairs("datasets://org/rows")
+source.check()
+print(sorted((sample.captions[0], len(sample.image_bytes)) for sample in source))
+for spec in ("datasets://org/none", "datasets://org/rows@v9", "datasets://org/rows:other"):
+    try:
+        open_pairs(spec)
+    except DataError as error:
+        print(error)
+"""
+
+
+@pytest.mark.parametrize("kind", ["parquet", "images"])
+def test_the_hub_is_streamed_with_the_real_client(folder, tmp_path, kind):
+    served = folder
+    if kind == "images":
+        served = tmp_path / "images"
+        (served / "train").mkdir(parents=True)
+        (served / "train/metadata.csv").write_text("file_name,text\na.jpg,train 0\nb.jpg,train 2\n")
+        (served / "train/a.jpg").write_bytes(picture(0))
+        (served / "train/b.jpg").write_bytes(picture(2))
+    with HubServer(datasets={"org/rows": served}) as hub:
+        environment = {
+            **os.environ,
+            **hub.environment(tmp_path / "hub"),
+            "HF_DATASETS_CACHE": str(tmp_path / "sets"),
+        }
+        run = subprocess.run(
+            [sys.executable, "-c", READ],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert run.returncode == 0, run.stderr
+    lines = run.stdout.splitlines()
+    assert f"('train 0', {len(picture(0))})" in lines[0] and f"('train 2', {len(picture(2))})" in lines[0]
+    assert lines[1].startswith('"org/none" is no data set on the Hub')
+    assert lines[2] == 'The data set "org/rows" has no revision "v9" on the Hub.'
+    assert lines[3].startswith('"org/rows" cannot be read by the datasets package')
