@@ -1,5 +1,8 @@
 """Each family behind the one interface, against stock transformers as the reference."""
 
+import copy
+from dataclasses import replace
+
 import pytest
 import torch
 from PIL import Image
@@ -73,6 +76,14 @@ def test_long_texts_are_cut_to_the_positions_and_keep_their_end(clip):
     end = clip.tokenizer.eos_token_id or clip.tokenizer.sep_token_id
     assert ids_T[-1] == end
     clip.embed_texts(clip.tokenize([LONG]))  # every position exists
+
+
+def test_positions_bound_texts_where_the_tokenizer_sets_no_limit(clip):
+    tokenizer = copy.deepcopy(clip.tokenizer)
+    tokenizer.model_max_length = 10**30  # what many tokenizers of the Hub say
+    boundless = replace(clip, tokenizer=tokenizer)
+    assert boundless.max_tokens == MAX_TOKENS
+    boundless.embed_texts(boundless.tokenize([LONG]))
 
 
 def test_texts_can_be_cut_shorter(clip):
