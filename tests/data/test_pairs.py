@@ -1,6 +1,7 @@
 import pytest
 
 from tclip.data.pairs import find_folder, open_pairs
+from tclip.data.screen import flaw
 from tclip.errors import DataError
 
 from .making import pair_members, write_layout, write_tar
@@ -33,3 +34,15 @@ def test_a_local_folder_comes_before_the_hub(tmp_path, monkeypatch):
     folder, pattern = find_folder("owner/name")
     assert folder.where == "owner/name" and pattern is None
     assert len(list(open_pairs("owner/name"))) == 1
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    ("name", "split", "num", "captions"), [("flickr8k", "test", 1000, 5), ("clothing", "train", 2500, 2)]
+)
+def test_photographs_are_read_whole(shared, name, split, num, captions):
+    source = open_pairs(str(shared / "data" / name), split)
+    source.check()
+    samples = list(source)
+    assert len(samples) == len({sample.key for sample in samples}) == num
+    assert all(flaw(sample) is None and len(sample.captions) == captions for sample in samples)
