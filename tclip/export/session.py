@@ -1,0 +1,67 @@
+"""Running the exported files with ONNX Runtime.
+
+B batch, E embedding.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image
+
+from tclip.errors import ModelError
+from tclip.export.onnx import IMAGE_FILE, TEXT_FILE
+from tclip.models.clip import Clip, Inputs
+from tclip.models.fetch import fetch_config
+from tclip.models.load import clip_from, empty_model
+
+Embeddings = Float[np.ndarray, "B E"]
+
+
+class OnnxClip:
+    """An exported CLIP as an encoder; everything it needs lies in its folder.
+
+    Args:
+        folder: of export_onnx.
+        threads: of ONNX Runtime for one operator; None: as many as there are cores.
+
+    Raises:
+        ModelError: the folder lacks a file.
+    """
+
+    def __init__(self, folder: Path, threads: int | None = None) -> None:
+        self.image_session = open_session(folder / IMAGE_FILE, threads)
+        self.text_session = open_session(folder / TEXT_FILE, threads)
+        files = fetch_config(str(folder))
+        # A model without weights, for what the family does with images and texts before they are embedded.
+        self.clip: Clip = clip_from(files, empty_model(files, "meta"))
+
+    def embed_images(self, images: list[Image.Image]) -> Embeddings:
+        """Return the L2-normalised embeddings of images."""
+        return run(self.image_session, self.clip.preprocess(images))[0]
+
+    def embed_texts(self, texts: list[str]) -> Embeddings:
+        """Return the L2-normalised embeddings of texts."""
+        return run(self.text_session, self.clip.tokenize(texts))[0]
+
+
+def open_session(model: Path | bytes, threads: int | None = None) -> Any:
+    """Start an ONNX Runtime session on the CPU for a file, or for a model's bytes.
+
+    Raises:
+        ModelError: there is no such file.
+    """
+    import onnxruntime
+
+    if isinstance(model, Path) and not model.is_file():
+        raise ModelError(f"{model.parent} has no {model.name}: write it with `tclip export onnx RUN`.")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    source = str(model) if isinstance(model, Path) else model
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+def run(session: Any, inputs: Inputs, outputs: list[str] | None = None) -> list[np.ndarray]:
+    """Run a session on tensors by input name; return the named outputs, by default all."""
+    return session.run(outputs, {name: tensor.numpy() for name, tensor in inputs.items()})

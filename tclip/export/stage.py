@@ -1,0 +1,84 @@
+"""The stage `export`: from the packed model to the files of other runtimes, each compared with the model."""
+
+import shutil
+from pathlib import Path
+
+from PIL import Image
+
+from tclip.data.loader import take_pairs
+from tclip.data.pairs import open_pairs
+from tclip.errors import DataError, ParityError
+from tclip.export.onnx import WrittenFile, export_onnx, replace_files
+from tclip.export.parity import ParityReport, check_parity
+from tclip.models.clip import Clip
+from tclip.packed.load import load_packed
+from tclip.progress import Progress, Table
+from tclip.recipe.schema import Onnx, Recipe
+from tclip.run import Run, write_json
+
+
+def export(run: Run, progress: Progress) -> None:
+    """Write RUN/onnx from RUN/packed; the parity report goes to RUN/results/onnx.json.
+
+    Raises:
+        DataError: the data for the comparison cannot be read, or hold no pairs.
+        ParityError: a file does not answer as the model; RUN/onnx keeps what it held before.
+    """
+    settings = run.recipe.export.onnx
+    if settings is None:
+        progress.note("export: the recipe asks for no other form")
+        return
+    images, texts = _pairs(run.recipe, settings.samples)
+    progress.begin("export onnx")
+    files, report = export_checked(load_packed(run.packed), run.onnx, settings, images, texts)
+    write_json(run.results / "onnx.json", report.to_dict())
+    onnx_files = [file for file in files if file.path.suffix == ".onnx"]
+    rows = [[file.path.name, f"{file.num_bytes / 1e6:.2f} MB"] for file in onnx_files]
+    progress.table(Table("ONNX files", ["file", "size"], rows))
+    progress.table(parity_table(report))
+
+
+def export_checked(
+    clip: Clip, folder: Path, settings: Onnx, images: list[Image.Image], texts: list[str]
+) -> tuple[list[WrittenFile], ParityReport]:
+    """Export a clip and compare; only files that pass the gate reach the folder.
+
+    Raises:
+        ParityError: they do not; they are left in FOLDER.rejected to be looked at.
+        ModelError: as export_onnx.
+    """
+    rejected = folder.with_name(f"{folder.name}.rejected")
+    shutil.rmtree(rejected, ignore_errors=True)
+    files = export_onnx(clip, rejected, settings)
+    try:
+        report = check_parity(clip, rejected, images, texts, settings)
+    except ParityError as error:
+        raise ParityError(f"{error} The files are in {rejected}.") from error
+    names = [file.path.name for file in files]
+    replace_files(rejected, folder, names)
+    shutil.rmtree(rejected)
+    return [WrittenFile(folder / file.path.name, file.num_bytes) for file in files], report
+
+
+def parity_table(report: ParityReport) -> Table:
+    """Return the report as rows: one an encoder; the title tells the agreement."""
+    rows = [
+        [
+            name,
+            f"{tower.mean_cosine:.5f}",
+            f"{tower.min_cosine:.5f}",
+            f"{tower.start_seconds:.2f} s",
+            f"{tower.milliseconds:.1f} ms",
+        ]
+        for name, tower in (("image encoder", report.image), ("text encoder", report.text))
+    ]
+    title = f"ONNX against torch: same text first for {report.agreement:.1%} of {report.num_images} images"
+    return Table(title, ["file", "mean cosine", "worst", "start", "one input"], rows)
+
+
+def _pairs(recipe: Recipe, num_pairs: int) -> tuple[list[Image.Image], list[str]]:
+    specs = recipe.data.calibrate or recipe.data.train
+    pairs = take_pairs([open_pairs(spec, recipe.data.split) for spec in specs], num_pairs)
+    if not pairs:
+        raise DataError(f"{', '.join(specs)} hold no image-text pairs to compare the exported files on.")
+    return [image for image, _ in pairs], [text for _, text in pairs]
