@@ -4,6 +4,7 @@ Nothing heavy is imported here or in the modules of the commands, so that --help
 """
 
 import os
+import sys
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -30,7 +31,6 @@ app = typer.Typer(
     "130 interrupted. TCLIP_DEBUG=1 shows the traceback of every error.",
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
-    invoke_without_command=True,
 )
 app.command()(compress)
 app.command()(calibrate)
@@ -42,34 +42,34 @@ app.command()(inspect)
 app.add_typer(recipes_app, name="recipes")
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool) -> bool:
     if wanted:
         from importlib.metadata import version
 
         typer.echo(f"tclip {version('tclip')}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()
 def _root(
-    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+    pass
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code.
 
     Args:
-        arguments: what follows the program's name; sys.argv[1:] by default.
+        arguments: what follows the program's name; sys.argv[1:] by default. None at all asks for help.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
-        code = app(args=arguments, prog_name="tclip", standalone_mode=False) or 0
+        code = app(args=arguments or ["--help"], prog_name="tclip", standalone_mode=False) or 0
     except Exception as error:
         sentence = _sentence(error)
         if sentence is None or os.environ.get("TCLIP_DEBUG") == "1":

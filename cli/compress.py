@@ -1,5 +1,6 @@
 """`tclip compress`: every stage of a recipe, from the model to the table at the end."""
 
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,16 @@ from tclip.cli.show import showing
 
 if TYPE_CHECKING:
     from tclip.recipe.schema import Recipe
+
+
+class Stage(str, Enum):
+    """The stages, in order."""
+
+    calibrate = "calibrate"
+    train = "train"
+    pack = "pack"
+    export = "export"
+    eval = "eval"
 
 
 def compress(
@@ -39,6 +50,9 @@ def compress(
         str | None, typer.Option(metavar="ID", help="Model to learn from; default: the original itself.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    stop_after: Annotated[
+        Stage, typer.Option(help="Last stage to run; --resume goes on later, or the stages' own commands.")
+    ] = Stage.eval,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -62,8 +76,8 @@ def compress(
     with showing(json=json, quiet=quiet) as progress:
         from tclip import pipeline
 
-        pipeline.compress(resolved, folder, progress, resume)
-        progress.note(f"The ternary model: {folder / 'packed'}")
+        pipeline.compress(resolved, folder, progress, resume, last=stop_after.value)
+        progress.note(f"The run folder: {folder}")
 
 
 def default_folder(recipe: "Recipe") -> Path:

@@ -19,14 +19,16 @@ _BY_CLASS: Final[dict[str, str]] = {
     ),
     "huggingface_hub.errors.RevisionNotFoundError": "The Hub has no such revision: {error}",
     "huggingface_hub.errors.LocalEntryNotFoundError": (
-        "A file is not in the local cache and the Hub cannot be reached: connect once or unset HF_HUB_OFFLINE."
+        "A file is not in the local cache and the Hub cannot be reached: connect, or unset HF_HUB_OFFLINE."
     ),
     "huggingface_hub.errors.OfflineModeIsEnabled": (
         "HF_HUB_OFFLINE is set and a file is not in the local cache: unset it once to download."
     ),
     "huggingface_hub.errors.HfHubHTTPError": "The Hub answered with an error, run again to continue: {error}",
+    # the Hub's client: huggingface_hub has moved from httpx to its successor
     "httpx.TransportError": "The network failed, run again to continue: {error}",
-    "safetensors_rust.SafetensorError": (
+    "httpx2.TransportError": "The network failed, run again to continue: {error}",
+    "safetensors._safetensors_rust.SafetensorError": (
         "A safetensors file is damaged or half written, fetch or make it again: {error}"
     ),
     "onnxruntime.capi.onnxruntime_pybind11_state.NoSuchFile": (

@@ -109,10 +109,13 @@ def _stages(run: Run) -> Table:
 
 def _bytes(folder: Path) -> Table:
     """Real bytes, a row for each file, or for each folder of a run."""
-    rows = [
-        [entry.name, sum(file.stat().st_size for file in _files(entry))] for entry in sorted(folder.iterdir())
-    ]
-    return Table(f"Bytes in {folder}", ["file", "bytes"], [*rows, ["all", sum(int(row[1]) for row in rows)]])
+    sizes = {entry.name: sum(map(_size, _files(entry))) for entry in sorted(folder.iterdir())}
+    sizes["all"] = sum(sizes.values())
+    return Table(f"Bytes in {folder}", ["file", "bytes"], [list(item) for item in sizes.items()])
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size
 
 
 def _files(entry: Path) -> Iterator[Path]:

@@ -9,11 +9,12 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from tclip.progress import Collected, Progress, Table
 
 
+@runtime_checkable
 class Shown(Progress, Protocol):
     """A Progress that has an end, at which the last piece of work is finished."""
 

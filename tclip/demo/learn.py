@@ -109,7 +109,7 @@ def sample_batch(size: int, patch: int, rng: Random) -> Batch:
         images.append(paint(scene, marks, rng))
         texts.append(phrase(said, rng))
         foils.append(phrase(foil(said, scene, rng), rng))
-        names.append(_name_patches(marks, patch))
+        names.append(name_patches(marks, patch))
     return Batch(to_pixels(images), texts, foils, torch.tensor(names))
 
 
@@ -120,7 +120,8 @@ def to_pixels(images: list[Image.Image]) -> Float[Tensor, "B 3 H W"]:
     return pixels_BHWC.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def _name_patches(marks: list[Mark], patch: int) -> list[tuple[int, int, int]]:
+def name_patches(marks: list[Mark], patch: int) -> list[tuple[int, int, int]]:
+    """Return for each patch, row by row, the numbers from 1 of its colour, shape and size; 0: nothing."""
     centres = [patch * (step + 0.5) for step in range(SIDE // patch)]
     return [_name_at(x, y, marks, patch) for y in centres for x in centres]
 

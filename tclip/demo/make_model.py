@@ -66,6 +66,13 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
+def make_processor() -> CLIPImageProcessorPil:
+    """Return the image processor: SIDE x SIDE pixels, values from -1 to 1."""
+    return CLIPImageProcessorPil(
+        size={"shortest_edge": SIDE}, crop_size=SIDE, image_mean=[0.5] * 3, image_std=[0.5] * 3
+    )
+
+
 def make_model(vocabulary_size: int) -> CLIPModel:
     """Return the untrained CLIP: width 128, 4 image layers, 3 text layers, 1.3 M weights."""
     tower = {"hidden_size": 128, "num_attention_heads": 2, "hidden_act": "gelu"}
@@ -132,11 +139,8 @@ def embed_texts(
 def write(model: CLIPModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Write config, fp16 weights, tokenizer and image processor; each file replaces an older one whole."""
     folder.mkdir(parents=True, exist_ok=True)
-    processor = CLIPImageProcessorPil(
-        size={"shortest_edge": SIDE}, crop_size=SIDE, image_mean=[0.5] * 3, image_std=[0.5] * 3
-    )
     with tempfile.TemporaryDirectory(dir=folder.parent) as unfinished:
-        for part in (model.half(), tokenizer, processor):
+        for part in (model.half(), tokenizer, make_processor()):
             part.save_pretrained(unfinished)
         for file in Path(unfinished).iterdir():
             file.replace(folder / file.name)

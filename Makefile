@@ -1,0 +1,28 @@
+# Each target does all its own set-up: on a fresh machine `make demo` and `make test` just work.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint benchmark clean
+
+demo: .venv/ready
+	$(BIN)/python -m tclip.demo runs/demo
+
+test: .venv/ready lint
+	$(BIN)/pytest
+
+lint: .venv/ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+benchmark: .venv/ready
+	$(BIN)/pytest tests/benchmarks -s
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv build *.egg-info runs .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,95 @@
+"""Checkpoints of training: safetensors and JSON, written whole or not at all, the newest two kept."""
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from tclip.errors import TrainingError, listed
+
+KEPT = 2
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far training has come when a checkpoint is written."""
+
+    step: int
+    seconds: float
+    first_loss: float
+
+
+def save_checkpoint(
+    folder: Path, student: nn.Module, optimizer: torch.optim.Optimizer, position: Position
+) -> Path:
+    """Write FOLDER/step-N with the student's trained state, the optimizer's state and the position."""
+    folder.mkdir(parents=True, exist_ok=True)
+    final = folder / f"step-{position.step:08d}"
+    temporary = folder / f".writing-{os.getpid()}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    save_file(_parameters(student), temporary / "student.safetensors")
+    save_file(_optimizer_tensors(student, optimizer), temporary / "optimizer.safetensors")
+    (temporary / "position.json").write_text(json.dumps(vars(position)), encoding="utf-8")
+    shutil.rmtree(final, ignore_errors=True)
+    temporary.replace(final)
+    for old in checkpoints(folder)[:-KEPT]:
+        shutil.rmtree(old)
+    return final
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Return the whole checkpoints of a folder, oldest first."""
+    return sorted(folder.glob("step-*"))
+
+
+def load_checkpoint(path: Path, student: nn.Module, optimizer: torch.optim.Optimizer) -> Position:
+    """Put a checkpoint's state into the student and the optimizer.
+
+    Raises:
+        TrainingError: the checkpoint is of another model or recipe.
+    """
+    saved, parameters = load_file(path / "student.safetensors"), _named(student)
+    offenders = [
+        name
+        for name in sorted(saved.keys() | parameters.keys())
+        if name not in saved or name not in parameters or saved[name].shape != parameters[name].shape
+    ]
+    if offenders:
+        raise TrainingError(f"{path} does not fit this model and recipe:{listed(offenders[:8])}")
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(saved[name])
+    moments = load_file(path / "optimizer.safetensors")
+    for name, parameter in parameters.items():
+        state = {
+            key: moments[f"{name}/{key}"]
+            for key in ("step", "exp_avg", "exp_avg_sq")
+            if f"{name}/{key}" in moments
+        }
+        if state:
+            optimizer.state[parameter] = {
+                key: x if key == "step" else x.to(parameter.device) for key, x in state.items()
+            }
+    return Position(**json.loads((path / "position.json").read_text(encoding="utf-8")))
+
+
+def _named(student: nn.Module) -> dict[str, nn.Parameter]:
+    return {name: parameter for name, parameter in student.named_parameters() if parameter.requires_grad}
+
+
+def _parameters(student: nn.Module) -> dict[str, Tensor]:
+    return {name: parameter.detach().cpu().contiguous() for name, parameter in _named(student).items()}
+
+
+def _optimizer_tensors(student: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    return {
+        f"{name}/{key}": x.detach().cpu().contiguous()
+        for name, parameter in _named(student).items()
+        for key, x in optimizer.state.get(parameter, {}).items()
+    }

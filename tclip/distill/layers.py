@@ -1,0 +1,137 @@
+"""Losses on what happens inside the towers, for a teacher of the student's own shape.
+
+B batch, T tokens, D width, H heads, K width of a head.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tclip.errors import TrainingError
+from tclip.recipe.schema import Losses
+
+_BLOCK = re.compile(r"(vision|text)_model\..*\blayers?\.\d+$")
+_RELATIONS = ("q_proj", "k_proj", "v_proj", "query", "key", "value")
+
+
+class LayerLosses:
+    """Records both models' encoder blocks during a forward pass and compares them.
+
+    Attributes:
+        active: whether either loss is switched on; the teacher must then run on each batch.
+    """
+
+    NAMES = ("layers", "attention")
+
+    def __init__(self, student: Any, teacher: Any, weights: Losses) -> None:
+        self._weights = weights
+        self.active = weights.layers > 0 or weights.attention > 0
+        self._models = (student, teacher)
+        self._seen: tuple[dict[str, Tensor], dict[str, Tensor]] = ({}, {})
+        if self.active:
+            self._blocks = _blocks(student)
+            if self._blocks != _blocks(teacher) or _widths(student) != _widths(teacher):
+                raise TrainingError(
+                    "train.losses.layers and train.losses.attention need a teacher of the student's shape: "
+                    "leave teacher.id null, or set both weights to 0."
+                )
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Within the context, forward passes of both models are recorded."""
+        if not self.active:
+            yield
+            return
+        handles = [
+            model.get_submodule(name).register_forward_hook(self._keep(seen, name))
+            for model, seen in zip(self._models, self._seen, strict=True)
+            for name in self._watched(model)
+        ]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def losses(self) -> dict[str, Float[Tensor, ""]]:
+        """Return the weighted losses of what was recorded, by name; empty if none is switched on."""
+        if not self.active:
+            return {}
+        student, teacher = self._seen
+        found = {}
+        if self._weights.layers > 0:
+            errors = [relative_error(student[name], teacher[name]) for name in self._blocks]
+            found["layers"] = self._weights.layers * _mean(errors)
+        if self._weights.attention > 0:
+            names = [name for name in student if name.rpartition(".")[2] in _RELATIONS]
+            relations = [relation_divergence(student[n], teacher[n], self._heads(n)) for n in names]
+            found["attention"] = self._weights.attention * _mean(relations)
+        return found
+
+    def _watched(self, model: nn.Module) -> list[str]:
+        last = _last_blocks(self._blocks)
+        relations = [
+            name
+            for name, _ in model.named_modules()
+            if name.rpartition(".")[2] in _RELATIONS and name.startswith(last)
+        ]
+        return [*self._blocks, *(relations if self._weights.attention > 0 else [])]
+
+    def _heads(self, name: str) -> int:
+        config = self._models[0].config
+        tower = config.vision_config if name.startswith("vision") else config.text_config
+        return int(tower.num_attention_heads)
+
+    @staticmethod
+    def _keep(seen: dict[str, Tensor], name: str) -> Any:
+        def hook(module: nn.Module, args: Any, output: Any) -> None:
+            seen[name] = output[0] if isinstance(output, tuple) else output
+
+        return hook
+
+
+def relative_error(
+    student_BTD: Float[Tensor, "B T D"], teacher_BTD: Float[Tensor, "B T D"]
+) -> Float[Tensor, ""]:
+    """Squared difference of two hidden states relative to the teacher's variance (0: equal)."""
+    teacher_BTD = teacher_BTD.detach().float()
+    error = (student_BTD.float() - teacher_BTD).square().mean()
+    return error / teacher_BTD.var(dim=(0, 1)).mean().clamp(min=1e-6)
+
+
+def relation_divergence(
+    student_BTD: Float[Tensor, "B T D"], teacher_BTD: Float[Tensor, "B T D"], num_heads: int
+) -> Float[Tensor, ""]:
+    """KL between token relations of queries, keys or values (MiniLMv2, arXiv 2012.15828, eq. 4-6)."""
+    student, teacher = (_relations(x.float(), num_heads) for x in (student_BTD, teacher_BTD.detach()))
+    divergence = functional.kl_div(student, teacher, reduction="none", log_target=True)
+    return divergence.sum(-1).mean()
+
+
+def _relations(x_BTD: Tensor, num_heads: int) -> Tensor:
+    heads_BHTK = x_BTD.unflatten(-1, (num_heads, -1)).transpose(1, 2)
+    scores_BHTT = heads_BHTK @ heads_BHTK.transpose(-1, -2) / heads_BHTK.shape[-1] ** 0.5
+    return scores_BHTT.log_softmax(-1)
+
+
+def _mean(values: list[Tensor]) -> Tensor:
+    return torch.stack(values).mean()
+
+
+def _blocks(model: nn.Module) -> list[str]:
+    return [name for name, _ in model.named_modules() if _BLOCK.match(name)]
+
+
+def _widths(model: Any) -> tuple[int, int]:
+    return model.config.vision_config.hidden_size, model.config.text_config.hidden_size
+
+
+def _last_blocks(blocks: list[str]) -> tuple[str, ...]:
+    last = {name.partition("_model")[0]: name for name in blocks}
+    return tuple(f"{name}." for name in last.values())

@@ -1,0 +1,233 @@
+"""The training loop, on Hugging Face Accelerate: one CPU, one GPU or many processes, the same lines.
+
+B pairs of the global batch, E the student's embedding, F the teacher's.
+"""
+
+import json
+import math
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tclip.data.loader import Batch
+from tclip.distill.checkpoint import Position, checkpoints, load_checkpoint, save_checkpoint
+from tclip.distill.layers import LayerLosses
+from tclip.distill.losses import Views, embedding_losses
+from tclip.distill.schedule import Budget, learning_rate, strength
+from tclip.distill.student import Student, parameter_groups, quantized_once
+from tclip.distill.teacher import Teacher
+from tclip.errors import TrainingError
+from tclip.progress import Progress
+from tclip.recipe.schema import Train
+from tclip.ternary.latent import set_strength
+
+# A loss that grows tenfold over where it began will not come back.
+EXPLODED = 10.0
+
+
+@dataclass
+class Trainer:
+    """One training run.
+
+    Attributes:
+        accelerator: Accelerate's Accelerator.
+        student: the student; trained in place.
+        teacher: what it learns from.
+        train: the recipe's section.
+        folder: where checkpoints and the log go.
+        progress: who is told.
+    """
+
+    accelerator: Any
+    student: Student
+    teacher: Teacher
+    train: Train
+    folder: Path
+    progress: Progress
+
+    def __post_init__(self) -> None:
+        groups = parameter_groups(self.student, self.train)
+        optimizer = torch.optim.AdamW(groups, lr=self.train.lr, betas=(0.9, 0.98))
+        self.wrapped, self.optimizer = self.accelerator.prepare(self.student, optimizer)
+        self.layers = LayerLosses(self.student.model, self.teacher.clip.model, self.train.losses)
+        self.budget = Budget(self.train.steps, self.train.minutes)
+        self.first_loss = math.nan
+
+    def resume(self) -> int:
+        """Take up the newest checkpoint, if there is one; return the step to go on from."""
+        found = checkpoints(self.folder)
+        if found:
+            position = load_checkpoint(found[-1], self.student, self._plain_optimizer)
+            self.budget = Budget(self.train.steps, self.train.minutes, position.step, position.seconds)
+            self.first_loss = position.first_loss
+        if self.accelerator.is_main_process:
+            _cut_log(self.folder / "log.jsonl", self.budget.step)
+        return self.budget.step
+
+    def run(self, batches: Iterator[Batch]) -> None:
+        """Train until the budget is used; batches begin at the step that resume() returned.
+
+        Raises:
+            TrainingError: the loss is not finite or has exploded.
+            KeyboardInterrupt: Ctrl-C or SIGTERM; a checkpoint is written first.
+        """
+        self.progress.begin("train", self.train.steps)
+        with _stop_signals() as stopped:
+            while (progress := self._agreed(self.budget.progress)) < 1:
+                batch = next(batches)
+                losses, norm = self._step(batch, progress)
+                self._check(losses, batch)
+                self.budget.step += 1
+                self._tell(losses, norm, progress)
+                ends = self._agreed(float(stopped.is_set())) > 0
+                if ends or self.budget.step % self.train.checkpoint_every == 0:
+                    self._save()
+                if ends:
+                    raise KeyboardInterrupt(
+                        f"Training stopped after step {self.budget.step}; go on with --resume."
+                    )
+        self._save()
+
+    def _step(self, batch: Batch, progress: float) -> tuple[dict[str, float], float]:
+        set_strength(self.student.model, strength(progress, self.train))
+        rate = learning_rate(progress, self.train)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["share"]
+        with quantized_once(), self.accelerator.autocast():
+            losses = self._losses(batch)
+            total = torch.stack(list(losses.values())).sum()
+        self.accelerator.backward(total)
+        norm = self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.train.grad_clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return {name: float(value.detach()) for name, value in losses.items()}, float(norm)
+
+    def _losses(self, batch: Batch) -> dict[str, Tensor]:
+        own = {name: x for name, x in batch.images.items() if not name.startswith("teacher/")}
+        texts = {name: x for name, x in batch.texts.items() if not name.startswith("teacher/")}
+        with self.layers.recording():
+            embeddings = self.wrapped(own, texts)
+            if self.layers.active:
+                with torch.no_grad():
+                    targets = (self.teacher.clip.embed_images(own), self.teacher.clip.embed_texts(texts))
+            else:
+                targets = self.teacher.embed(batch)
+        image_BE, text_BE, image_BF, text_BF = (self._global(x.float()) for x in embeddings)
+        teacher_image_BF, teacher_text_BF = (self._global(x.detach().float()) for x in targets)
+        model: Any = self.student.model
+        teacher = self.teacher.clip.model
+        views = Views(
+            image_BE,
+            text_BE,
+            image_BF,
+            text_BF,
+            teacher_image_BF,
+            teacher_text_BF,
+            scale=model.logit_scale.detach().exp().reshape(()),
+            bias=model.logit_bias.detach().reshape(()) if hasattr(model, "logit_bias") else None,
+            teacher_scale=teacher.logit_scale.detach().exp().reshape(()),
+        )
+        # Every process computes the loss of the whole batch but its gradient reaches its own rows only;
+        # the wrapper averages over processes, so their number puts the sum back.
+        world = self.accelerator.num_processes
+        losses = {name: value * world for name, value in embedding_losses(views, self.train.losses).items()}
+        return losses | self.layers.losses()
+
+    def _global(self, local: Float[Tensor, "b E"]) -> Float[Tensor, "B E"]:
+        """Join the rows of all processes in order; gradients flow through this process's own."""
+        if self.accelerator.num_processes == 1:
+            return local
+        gathered = self.accelerator.gather(local.detach().contiguous())
+        first = self.accelerator.process_index * len(local)
+        return torch.cat([gathered[:first], local, gathered[first + len(local) :]])
+
+    def _agreed(self, value: float) -> float:
+        """Return the largest of the processes' values, so that all take the same turn."""
+        if self.accelerator.num_processes == 1:
+            return value
+        return float(self.accelerator.gather(torch.tensor([value], device=self.accelerator.device)).max())
+
+    def _check(self, losses: dict[str, float], batch: Batch) -> None:
+        total = sum(losses.values())
+        if math.isnan(self.first_loss):
+            self.first_loss = total
+        if math.isfinite(total) and total <= EXPLODED * max(self.first_loss, 1e-6) + 1:
+            return
+        last = checkpoints(self.folder)
+        raise TrainingError(
+            f"The loss is {total:.3g} at step {self.budget.step} (it began at {self.first_loss:.3g}); "
+            f"last good checkpoint: {last[-1] if last else 'none yet'}. Lower train.lr, or look at the batch: "
+            f"{', '.join(batch.keys[:8])}{', ...' if len(batch.keys) > 8 else ''}."
+        )
+
+    def _tell(self, losses: dict[str, float], norm: float, progress: float) -> None:
+        world = self.accelerator.num_processes
+        losses = {
+            name: value / (world if name not in self.layers.NAMES else 1) for name, value in losses.items()
+        }
+        total = sum(losses.values())
+        self.progress.update(self.budget.step, self.budget.total_steps, loss=total)
+        if self.accelerator.is_main_process and self.budget.step % self.train.log_every == 0:
+            rate = learning_rate(progress, self.train)
+            line = {
+                "step": self.budget.step,
+                "seconds": round(self.budget.elapsed, 2),
+                "loss": total,
+                **losses,
+            }
+            with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
+                log.write(json.dumps(line | {"lr": rate, "grad_norm": norm}) + "\n")
+
+    def _save(self) -> None:
+        if self.accelerator.is_main_process:
+            position = Position(self.budget.step, self.budget.elapsed, self.first_loss)
+            save_checkpoint(self.folder, self.student, self._plain_optimizer, position)
+        self.accelerator.wait_for_everyone()
+
+    @property
+    def _plain_optimizer(self) -> torch.optim.Optimizer:
+        return self.optimizer.optimizer
+
+
+def _cut_log(path: Path, step: int) -> None:
+    """Drop the log's lines behind a step: they will be written again."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.is_file():
+        return
+    kept = [line for line in path.read_text(encoding="utf-8").splitlines() if _step_of(line) <= step]
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text("".join(f"{line}\n" for line in kept if step), encoding="utf-8")
+    temporary.replace(path)
+
+
+def _step_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError):
+        return math.inf  # a line that was being written when the process was killed
+
+
+@contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """Turn Ctrl-C and SIGTERM into a request to stop after the current step."""
+    stopped = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
+        return
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in handlers:
+        signal.signal(number, lambda *_: stopped.set())
+    try:
+        yield stopped
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

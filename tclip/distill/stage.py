@@ -1,0 +1,125 @@
+"""The stage `train`: from the calibrated model to the trained one."""
+
+from collections.abc import Callable
+from typing import Any
+
+from PIL import Image
+
+from tclip.data.loader import PairBatches
+from tclip.data.pairs import open_pairs
+from tclip.data.stream import PairStream
+from tclip.distill.loop import Trainer
+from tclip.distill.student import Student, make_trainable
+from tclip.distill.teacher import embedding_width, make_teacher
+from tclip.models.clip import Clip, Inputs
+from tclip.models.load import load_dense
+from tclip.packed.load import load_packed
+from tclip.packed.write import write_packed
+from tclip.progress import Progress
+from tclip.recipe.schema import Recipe, Train
+from tclip.run import Run
+from tclip.ternary.latent import detach
+
+
+def train(run: Run, progress: Progress) -> None:
+    """Train RUN/calibrated into RUN/trained, resuming from RUN/steps if a checkpoint lies there.
+
+    Raises:
+        TrainingError: the loss is not finite or has exploded, or a checkpoint is of another recipe.
+        DataError: the data cannot be read.
+    """
+    from accelerate.utils import set_seed
+
+    recipe, settings = run.recipe, run.recipe.train
+    if settings is None:
+        progress.note("train: the recipe trains nothing (train: null)")
+        return
+    set_seed(settings.seed)
+    accelerator = _accelerator(settings)
+    student_clip, teacher_clip = _models(run, accelerator.device)
+    stream = _stream(recipe, settings, accelerator)
+    teacher = make_teacher(
+        teacher_clip, recipe.data, stream.fingerprint(), seed=settings.seed, cached=recipe.teacher.cache
+    )
+    student = Student(student_clip, embedding_width(student_clip), teacher.width).to(accelerator.device)
+    trainer = Trainer(accelerator, student, teacher, settings, run.steps, progress)
+    start = trainer.resume()
+    if start:
+        progress.note(f"train: going on from step {start}")
+    trainer.run(iter(_batches(recipe, settings, stream, student_clip, teacher_clip, start)))
+    if accelerator.is_main_process:
+        student_clip.ternary = detach(student_clip.model)
+        write_packed(student_clip, run.trained, "float32")
+    accelerator.wait_for_everyone()
+
+
+def _accelerator(settings: Train) -> Any:
+    from accelerate import Accelerator
+    from accelerate.utils import DistributedDataParallelKwargs
+
+    # Families differ in which weights take part (poolers, biases): let the wrapper find out.
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+    precision = {"float32": "no", "bfloat16": "bf16"}.get(settings.precision) or _best_precision()
+    return Accelerator(mixed_precision=precision, kwargs_handlers=[unused])
+
+
+def _best_precision() -> str:
+    """Return "bf16" where the device computes it faster than float32, else "no"."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported() else "no"
+    return "bf16" if torch.cpu._is_amx_tile_supported() else "no"
+
+
+def _models(run: Run, device: Any) -> tuple[Clip, Clip]:
+    recipe = run.recipe
+    original = load_dense(str(recipe.model.id), recipe.model.revision)
+    student = make_trainable(original, load_packed(run.calibrated), recipe.quantize)
+    teacher_id = recipe.teacher.id or str(recipe.model.id)
+    teacher = load_dense(teacher_id, recipe.teacher.revision if recipe.teacher.id else recipe.model.revision)
+    student.model.to(device)
+    teacher.model.to(device)
+    return student, teacher
+
+
+def _stream(recipe: Recipe, settings: Train, accelerator: Any) -> PairStream:
+    return PairStream(
+        [open_pairs(spec, recipe.data.split) for spec in recipe.data.train],
+        seed=settings.seed,
+        shuffle_buffer=recipe.data.shuffle,
+        rank=accelerator.process_index,
+        world_size=accelerator.num_processes,
+    )
+
+
+def _batches(
+    recipe: Recipe, settings: Train, stream: PairStream, student: Clip, teacher: Clip, start: int
+) -> PairBatches:
+    same_pixels = student.image_processor.to_dict() == teacher.image_processor.to_dict()
+    same_tokens = recipe.teacher.id is None
+    return PairBatches(
+        stream,
+        batch_size=settings.batch_size // stream.world_size,
+        preprocess=student.preprocess if same_pixels else Both(student.preprocess, teacher.preprocess),
+        tokenize=student.tokenize if same_tokens else Both(student.tokenize, teacher.tokenize),
+        views=recipe.data.views,
+        min_crop=recipe.data.min_crop,
+        captions=recipe.data.captions,
+        text_tokens=recipe.data.text_tokens,
+        workers=settings.workers,
+        start=start,
+    )
+
+
+class Both:
+    """Prepares the student's inputs and, under names that begin with "teacher/", the teacher's own."""
+
+    def __init__(self, student: Callable[..., Inputs], teacher: Callable[..., Inputs]) -> None:
+        self._student = student
+        self._teacher = teacher
+
+    def __call__(self, items: list[Image.Image] | list[str], **options: Any) -> Inputs:
+        """Return both models' inputs of the same images or texts."""
+        own = self._student(items, **options)
+        return own | {f"teacher/{name}": x for name, x in self._teacher(items, **options).items()}

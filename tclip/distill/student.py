@@ -1,0 +1,87 @@
+"""The student in training: a CLIP with latent ternary weights, as one module that a wrapper can hold.
+
+B batch, E the student's embedding, F the teacher's.
+"""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from tclip.models.clip import Clip, Inputs
+from tclip.recipe.schema import Quantize, Train
+from tclip.ternary.activations import quantize_activations
+from tclip.ternary.latent import attach, latent_weights
+
+
+class Student(nn.Module):
+    """Both towers behind one forward, plus the projections to the teacher's width where widths differ."""
+
+    def __init__(self, clip: Clip, width: int, teacher_width: int) -> None:
+        super().__init__()
+        self.model = clip.model
+        self._clip = [clip]  # in a list: the model in it is registered once, above
+        differ = width != teacher_width
+        self.project_image = nn.Linear(width, teacher_width, bias=False) if differ else nn.Identity()
+        self.project_text = nn.Linear(width, teacher_width, bias=False) if differ else nn.Identity()
+
+    def forward(
+        self, images: Inputs, texts: Inputs
+    ) -> tuple[Float[Tensor, "B E"], Float[Tensor, "B E"], Float[Tensor, "B F"], Float[Tensor, "B F"]]:
+        """Return image and text embeddings, then the same in the teacher's space; all L2-normalised."""
+        (clip,) = self._clip
+        image_BE, text_BE = clip.embed_images(images), clip.embed_texts(texts)
+        image_BF = nn.functional.normalize(self.project_image(image_BE), dim=-1)
+        text_BF = nn.functional.normalize(self.project_text(text_BE), dim=-1)
+        return image_BE, text_BE, image_BF, text_BF
+
+
+def make_trainable(original: Clip, calibrated: Clip, quantize: Quantize) -> Clip:
+    """Put latent weights under the ternary ones: the original's, moved into the calibrated codes' cells.
+
+    Everything that stays float is taken from the calibrated model. The original is changed in place
+    and returned. The logit scale and bias are not trained: they are the original's calibration.
+    """
+    names = list(calibrated.ternary)
+    state = dict(calibrated.model.named_parameters())
+    with torch.no_grad():
+        for name, parameter in original.model.named_parameters():
+            if name not in calibrated.ternary:
+                parameter.copy_(state[name])
+    learned = quantize.quantizer == "learned"
+    starts = {name: calibrated.ternary[name] if learned else None for name in names}
+    attach(original.model, starts, quantize.quantizer, quantize.scale)
+    for name, parameter in original.model.named_parameters():
+        parameter.requires_grad_(name not in ("logit_scale", "logit_bias"))
+    if quantize.activations == "int8":
+        quantize_activations(original.model, names)
+    original.activations = quantize.activations
+    return original
+
+
+def parameter_groups(student: Student, train: Train) -> list[dict[str, Any]]:
+    """Return AdamW's groups: latent weights (decayed), learned scales (own rate), everything else.
+
+    Each group has `share`, its learning rate relative to train.lr.
+    """
+    latents = {id(weight) for _, _, weight in latent_weights(student.model)}
+    scales = {id(latent.log_scale_RG) for _, latent, _ in latent_weights(student.model)}
+    groups: dict[str, list[nn.Parameter]] = {"latent": [], "scale": [], "other": []}
+    for parameter in student.parameters():
+        if parameter.requires_grad:
+            kind = "latent" if id(parameter) in latents else "scale" if id(parameter) in scales else "other"
+            groups[kind].append(parameter)
+    share = {"latent": 1.0, "scale": train.scale_lr / train.lr, "other": 1.0}
+    decay = {"latent": train.weight_decay, "scale": 0.0, "other": 0.0}
+    return [
+        {"params": parameters, "share": share[kind], "weight_decay": decay[kind]}
+        for kind, parameters in groups.items()
+        if parameters
+    ]
+
+
+def quantized_once() -> Any:
+    """Return a context in which each latent weight is quantized at most once, however often it is read."""
+    return parametrize.cached()

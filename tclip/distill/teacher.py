@@ -1,0 +1,89 @@
+"""What the student learns from: the teacher's embeddings of a batch, from the cache where they are known.
+
+B batch, F the teacher's embedding.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tclip.data.loader import Batch
+from tclip.distill.cache import EmbeddingCache, cache_folder, cache_key
+from tclip.models.clip import Clip, Inputs
+from tclip.recipe.schema import Data
+
+Embed = Callable[[Inputs], Tensor]
+
+
+@dataclass
+class Teacher:
+    """A frozen CLIP, its embeddings cached where the recipe says so.
+
+    Attributes:
+        clip: the teacher, evaluation mode, no gradients.
+        images, texts: caches of its two towers, or None.
+    """
+
+    clip: Clip
+    images: EmbeddingCache | None = None
+    texts: EmbeddingCache | None = None
+
+    @property
+    def width(self) -> int:
+        """Width of its embeddings."""
+        return embedding_width(self.clip)
+
+    @torch.no_grad()
+    def embed(self, batch: Batch) -> tuple[Float[Tensor, "B F"], Float[Tensor, "B F"]]:
+        """Return the teacher's image and text embeddings of a batch."""
+        image_keys = [f"{key} {view}" for key, view in zip(batch.keys, batch.views, strict=True)]
+        prefix = "teacher/"  # inputs of its own, where its preprocessing differs from the student's
+        pixels = {name[len(prefix) :]: x for name, x in batch.images.items() if name.startswith(prefix)}
+        image_BF = _cached(self.images, image_keys, pixels or batch.images, self.clip.embed_images)
+        tokens = {name[len(prefix) :]: x for name, x in batch.texts.items() if name.startswith(prefix)}
+        text_BF = _cached(self.texts, batch.captions, tokens or batch.texts, self.clip.embed_texts)
+        return image_BF.to(self.clip.device), text_BF.to(self.clip.device)
+
+
+def make_teacher(clip: Clip, data: Data, fingerprint: str, *, seed: int, cached: bool) -> Teacher:
+    """Freeze a CLIP as teacher and open its caches.
+
+    A cache belongs to the model's bytes, its preprocessing and the data; an image's key also names the
+    crop, a text's where it was cut.
+
+    Args:
+        clip: the teacher.
+        data: the recipe's data section.
+        fingerprint: hash of the data themselves.
+        seed: of the crops.
+        cached: whether to keep embeddings on disk.
+    """
+    clip.model.requires_grad_(False)
+    if not cached:
+        return Teacher(clip)
+    model = {"id": clip.source.id, "revision": clip.source.revision, "commit": clip.source.commit}
+    pixels = clip.image_processor.to_dict()
+    crops = {"views": data.views, "min_crop": data.min_crop, "seed": seed} if data.views > 1 else {}
+    image_key = cache_key(tower="image", **model, preprocessing=str(pixels), data=fingerprint, **crops)
+    text_key = cache_key(tower="text", **model, tokens=data.text_tokens, data=fingerprint)
+    folder = cache_folder() / "teacher"
+    return Teacher(
+        clip, EmbeddingCache(folder / f"{image_key}.sqlite"), EmbeddingCache(folder / f"{text_key}.sqlite")
+    )
+
+
+def embedding_width(clip: Clip) -> int:
+    """Return the width of a CLIP's embeddings."""
+    with torch.no_grad():
+        return clip.embed_texts(clip.tokenize(["width"])).shape[-1]
+
+
+def _cached(cache: EmbeddingCache | None, keys: list[str], inputs: Inputs, embed: Embed) -> Tensor:
+    # Not at the student's precision: what is cached must not depend on the machine that computed it.
+    with torch.autocast(next(iter(inputs.values())).device.type, enabled=False):
+        if cache is None:
+            return embed(inputs)
+        return cache.get(keys, lambda missing: embed({name: x[missing] for name, x in inputs.items()}))

@@ -1,0 +1,68 @@
+"""Loading a CLIP that is packed, or any CLIP."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tclip.errors import FormatError, listed
+from tclip.models.clip import Clip
+from tclip.models.fetch import ModelFiles, fetch
+from tclip.models.load import clip_from, dense_model, empty_model
+from tclip.packed.read import read_packed
+from tclip.ternary.activations import quantize_activations
+
+
+def load(spec: str | Path, revision: str | None = None) -> Clip:
+    """Load any CLIP, dense or packed.
+
+    Args:
+        spec: Hub id, alias or local folder.
+        revision: branch, tag or commit on the Hub.
+
+    Raises:
+        ModelError: it cannot be found or read, or is of another architecture.
+        FormatError: it is packed and damaged or newer.
+    """
+    files = fetch(str(spec), revision)
+    return _packed_clip(files) if files.is_packed else clip_from(files, dense_model(files))
+
+
+def load_packed(folder: Path) -> Clip:
+    """Load a packed folder: dense weights scale x code in the model, codes and scales in `clip.ternary`.
+
+    Raises:
+        ModelError: it is no model folder.
+        FormatError: it is not packed, damaged or newer.
+    """
+    files = fetch(str(folder))
+    if not files.is_packed:
+        raise FormatError(f"{folder} is not ternary: compress it first.")
+    return _packed_clip(files)
+
+
+def _packed_clip(files: ModelFiles) -> Clip:
+    packed = read_packed(files.folder)
+    model = empty_model(files)
+    weights = {name: tensor.dense() for name, tensor in packed.ternary.items()} | packed.floats
+    _check_shapes(dict(model.state_dict()), weights, files.folder)
+    with torch.no_grad():
+        model.load_state_dict(weights)
+    clip = clip_from(files, model)
+    clip.ternary = packed.ternary
+    clip.activations = files.config["quantization_config"].get("activations", "float")
+    if clip.activations == "int8":
+        quantize_activations(model, packed.ternary)
+    return clip
+
+
+def _check_shapes(expected: dict[str, Tensor], found: dict[str, Tensor], folder: Path) -> None:
+    offenders = [f"{name} is missing" for name in sorted(expected.keys() - found.keys())]
+    offenders += [f"{name} is not of this model" for name in sorted(found.keys() - expected.keys())]
+    offenders += [
+        f"{name} is {list(found[name].shape)} instead of {list(expected[name].shape)}"
+        for name in sorted(expected.keys() & found.keys())
+        if expected[name].shape != found[name].shape
+    ]
+    if offenders:
+        raise FormatError(f"The weights in {folder} do not fit its config.json:{listed(offenders)}")

@@ -1,0 +1,122 @@
+"""The stages in order, on one run folder. Each reads what the one before left on disk."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from tclip.errors import UserError, unknown_name
+from tclip.progress import Progress
+from tclip.recipe.preflight import check_recipe
+from tclip.recipe.schema import Recipe
+from tclip.run import Run, create_run, fingerprint
+
+StageFunction = Callable[[Run, Progress], None]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: where its function lives, and which sections of the recipe its result depends on."""
+
+    module: str
+    function: str
+    sections: tuple[str, ...]
+
+    def load(self) -> StageFunction:
+        """Import the stage's function; torch and its kin come in only here."""
+        return getattr(import_module(self.module), self.function)
+
+
+STAGES: dict[str, Stage] = {
+    "calibrate": Stage("tclip.calibrate.stage", "calibrate", ("model", "quantize", "calibrate", "data")),
+    "train": Stage("tclip.distill.stage", "train", ("teacher", "train")),
+    "pack": Stage("tclip.packed.stage", "pack", ("pack",)),
+    "export": Stage("tclip.export.stage", "export", ("export",)),
+    "eval": Stage("tclip.evaluate.stage", "evaluate_run", ("eval",)),
+}
+
+
+def compress(
+    recipe: Recipe, folder: Path, progress: Progress, resume: bool = False, last: str = "eval"
+) -> Run:
+    """Run every stage of a recipe, in order.
+
+    Args:
+        recipe: the resolved recipe.
+        folder: the run folder, made if it does not exist.
+        progress: who is told.
+        resume: go on with a run that the folder holds; stages that are finished are not run again.
+        last: the stage to stop after, a name of STAGES.
+
+    Raises:
+        UserError: anything that the user can mend; what can be checked is checked before the first
+            byte of a model is downloaded.
+    """
+    check_recipe(recipe)
+    check_fit(recipe)
+    run = create_run(folder, recipe, resume=resume)
+    order = list(STAGES)
+    for name in order[: order.index(last) + 1]:
+        if run.finished().get(name) == stage_fingerprint(recipe, name):
+            progress.note(f"{name}: finished before")
+        else:
+            run_stage(run, name, progress, resume=resume)
+    return run
+
+
+def run_stage(run: Run, name: str, progress: Progress, resume: bool = False) -> None:
+    """Run one stage on a run folder, again if it has been run before.
+
+    Args:
+        run: the run folder.
+        name: a name of STAGES.
+        progress: who is told.
+        resume: for "train", go on from the last checkpoint instead of beginning anew.
+
+    Raises:
+        UserError: unknown stage, a stage before it has not been run, or what the stage itself raises.
+    """
+    if name not in STAGES:
+        raise UserError(unknown_name("stage", name, STAGES))
+    order = list(STAGES)
+    missing = [stage for stage in _needed(run, name) if stage not in run.finished()]
+    if missing:
+        raise UserError(f"{run.folder} is not ready for {name}: run `tclip {missing[0]} {run.folder}` first.")
+    if name == "train" and not resume:
+        shutil.rmtree(run.steps, ignore_errors=True)
+    STAGES[name].load()(run, progress)
+    run.mark(name, stage_fingerprint(run.recipe, name), order[order.index(name) + 1 :])
+
+
+def stage_fingerprint(recipe: Recipe, name: str) -> str:
+    """Return a hash of all sections that a stage's result depends on, those of earlier stages included."""
+    order = list(STAGES)
+    sections = [section for stage in order[: order.index(name) + 1] for section in STAGES[stage].sections]
+    document: dict[str, Any] = recipe.model_dump(mode="json")
+    return fingerprint({section: document[section] for section in sections})
+
+
+def check_fit(recipe: Recipe) -> None:
+    """Check that a recipe fits its model, from the model's config.json alone.
+
+    Raises:
+        ModelError: no such model, or an architecture that is not supported.
+        RecipeError: patterns that match nothing, group sizes that do not divide, and their like.
+    """
+    from tclip.models.fetch import fetch_config
+    from tclip.models.load import empty_model
+    from tclip.models.sites import find_sites, plan_ternarization
+
+    files = fetch_config(str(recipe.model.id), recipe.model.revision)
+    plan_ternarization(find_sites(empty_model(files, "meta")), recipe.quantize)
+    if recipe.teacher.id:
+        fetch_config(recipe.teacher.id, recipe.teacher.revision)
+
+
+def _needed(run: Run, name: str) -> list[str]:
+    """Return the stages that must be finished before a stage can run (evaluation takes what there is)."""
+    needed = {"calibrate": [], "train": ["calibrate"], "pack": ["calibrate", "train"]}
+    stages = needed.get(name, ["pack"])
+    return [stage for stage in stages if stage != "train" or run.recipe.train]

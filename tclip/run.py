@@ -1,0 +1,130 @@
+"""The run folder: one recipe, and what each stage left.
+
+RUN/recipe.yaml     the resolved recipe
+RUN/stages.json     which stages are finished, and from what
+RUN/calibrated/     the ternary model before training (fp32 beside the codes)
+RUN/steps/          checkpoints and the log of training
+RUN/trained/        the ternary model after training (fp32 beside the codes)
+RUN/packed/         the model to ship
+RUN/onnx/           the exported files
+RUN/results/        one record a data set and form, and the tables
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tclip.errors import RecipeError, UserError
+from tclip.recipe.read import read_recipe
+from tclip.recipe.schema import Recipe
+from tclip.recipe.write import write_recipe
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder and its recipe."""
+
+    folder: Path
+    recipe: Recipe
+
+    @property
+    def calibrated(self) -> Path:
+        """The model after calibration."""
+        return self.folder / "calibrated"
+
+    @property
+    def steps(self) -> Path:
+        """Checkpoints and log of training."""
+        return self.folder / "steps"
+
+    @property
+    def trained(self) -> Path:
+        """The model after training."""
+        return self.folder / "trained"
+
+    @property
+    def packed(self) -> Path:
+        """The model to ship."""
+        return self.folder / "packed"
+
+    @property
+    def onnx(self) -> Path:
+        """The exported files."""
+        return self.folder / "onnx"
+
+    @property
+    def results(self) -> Path:
+        """Records and tables."""
+        return self.folder / "results"
+
+    @property
+    def ternary(self) -> Path:
+        """The newest full-precision ternary model: trained if the recipe trains, else calibrated."""
+        return self.trained if self.recipe.train else self.calibrated
+
+    def finished(self) -> dict[str, str]:
+        """Return the fingerprint with which each finished stage was run, by stage."""
+        path = self.folder / "stages.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+    def mark(self, stage: str, fingerprint: str, later: Iterable[str]) -> None:
+        """Record that a stage is finished; what the later stages left no longer follows from it."""
+        kept = {name: value for name, value in self.finished().items() if name not in set(later)}
+        write_json(self.folder / "stages.json", kept | {stage: fingerprint})
+
+
+def open_run(folder: Path) -> Run:
+    """Open the run folder that an earlier command made.
+
+    Raises:
+        UserError: it is no run folder.
+    """
+    if not (folder / "recipe.yaml").is_file():
+        raise UserError(
+            f"{folder} is no run folder (it has no recipe.yaml): make one with `tclip compress MODEL --out {folder}`."
+        )
+    return Run(folder, read_recipe(folder / "recipe.yaml"))
+
+
+def create_run(folder: Path, recipe: Recipe, *, resume: bool) -> Run:
+    """Make a run folder for a recipe, or take up one that has the same recipe.
+
+    Raises:
+        RecipeError: the folder holds a run already, and it is not to be resumed or has another recipe.
+    """
+    if (folder / "recipe.yaml").is_file():
+        if not resume:
+            raise RecipeError(
+                f"{folder} holds a run already: add --resume to go on with it, or give another --out."
+            )
+        earlier = read_recipe(folder / "recipe.yaml")
+        changed = [
+            key
+            for key in Recipe.model_fields
+            if key != "eval" and getattr(earlier, key) != getattr(recipe, key)
+        ]
+        if changed:
+            raise RecipeError(
+                f"{folder} was begun with another recipe (it differs in {', '.join(changed)}): "
+                "give the same, or another --out."
+            )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_recipe(recipe, folder / "recipe.yaml")
+    return Run(folder, recipe)
+
+
+def fingerprint(*parts: Any) -> str:
+    """Return a hash of JSON-able parts: what a stage's result depends on."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON so that a reader sees the old file or the whole new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)
