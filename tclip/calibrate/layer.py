@@ -1,0 +1,133 @@
+"""One layer: its tokens summed, its codes and scales chosen, its bias re-fitted; one norm likewise.
+
+N tokens, I inputs, O outputs.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from tclip.calibrate.moments import Moments
+from tclip.calibrate.solver import solve
+from tclip.recipe.schema import Calibrate, Quantize
+from tclip.ternary.quantizers import ternarize
+from tclip.ternary.tensor import TernaryTensor
+
+NORM_RIDGE = 0.01  # as a share of the norm's mean second moment: channels that hardly vary stay as they are
+Chunk = tuple[Tensor, Tensor, Tensor, Tensor | None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a ternary layer; errors as in LayerReport."""
+
+    ternary: TernaryTensor
+    error: float
+    rounded_error: float
+
+
+def weight_name(module: nn.Module) -> str:
+    """Return the attribute that holds a layer's weight."""
+    return "in_proj_weight" if isinstance(module, nn.MultiheadAttention) else "weight"
+
+
+def bias_of(module: nn.Module) -> nn.Parameter | None:
+    """Return a layer's bias, if it has one."""
+    return getattr(module, "in_proj_bias" if isinstance(module, nn.MultiheadAttention) else "bias")
+
+
+def tokens(module: nn.Module, x: Tensor) -> Float[Tensor, "N I"]:
+    """Return a layer's input as one row a token; a convolution's tokens are its patches."""
+    if not isinstance(module, nn.Conv2d):
+        return x.flatten(0, -2)
+    padding: Any = 0 if module.padding == "valid" else module.padding
+    patches_BIN = nn.functional.unfold(
+        x, module.kernel_size, dilation=module.dilation, padding=padding, stride=module.stride
+    )
+    return patches_BIN.transpose(1, 2).flatten(0, 1)
+
+
+@torch.no_grad()
+def sum_tokens(original: nn.Module, chunks: Iterable[Chunk]) -> Moments:
+    """Sum what a layer sees in the student and what it should answer.
+
+    Args:
+        original: the layer of the original.
+        chunks: (input in the original, input in the student, weight of each token, what the student's
+            residual stream lacks or None).
+    """
+    weight_OI, bias = getattr(original, weight_name(original)).flatten(1), bias_of(original)
+    moments = Moments(weight_OI.shape[1], weight_OI.shape[0], weight_OI.device)
+    for original_x, student_x, weight_N, lacking in chunks:
+        wanted_NO = nn.functional.linear(tokens(original, original_x), weight_OI, bias)
+        if lacking is not None:
+            wanted_NO = wanted_NO + lacking.flatten(0, -2)
+        moments.add(tokens(original, student_x), wanted_NO, weight_N)
+    return moments
+
+
+@torch.no_grad()
+def calibrate_layer(
+    original: nn.Module, student: nn.Module, moments: Moments, quantize: Quantize, settings: Calibrate
+) -> Outcome:
+    """Choose a layer's codes and scales, and its bias; put them in place."""
+    name, bias = weight_name(original), bias_of(original)
+    weight = getattr(original, name)
+    plain = ternarize(weight, quantize.quantizer, quantize.scale)
+    chosen = plain if settings.method == "round" else _solve(weight, moments, bias, quantize, settings)
+    getattr(student, name).copy_(chosen.dense())
+    if settings.refit:
+        refit_bias(student, moments)
+    error = moments.error(chosen.dense().flatten(1), bias_of(student))
+    return Outcome(chosen, error, moments.error(plain.dense().flatten(1), bias))
+
+
+@torch.no_grad()
+def refit_bias(student: nn.Module, moments: Moments) -> None:
+    """Re-fit a layer's bias, if it has one: the mean outputs become the wanted ones."""
+    bias = bias_of(student)
+    if bias is not None:
+        bias.copy_(moments.bias(getattr(student, weight_name(student)).flatten(1)))
+
+
+def _solve(
+    weight: Tensor, moments: Moments, bias: Tensor | None, quantize: Quantize, settings: Calibrate
+) -> TernaryTensor:
+    fit = moments.fit(has_bias=bias is not None and settings.refit)
+    # What the float layer would best be on the student's own inputs, instead of the original's weight.
+    target = fit.regressed(weight.flatten(1), settings.damping).reshape(weight.shape)
+    return solve(
+        target,
+        fit.moment_II,
+        quantizer=quantize.quantizer,
+        granularity=quantize.scale,
+        damping=settings.damping,
+    )
+
+
+@torch.no_grad()
+def refit_norm(original: Any, student: Any, chunks: Iterable[tuple[Tensor, Tensor, Tensor]]) -> None:
+    """Re-fit gain and bias of a layer norm, channel by channel, to the original norm's outputs.
+
+    Args:
+        original, student: the two norms.
+        chunks: (input in the original, input in the student, weight of each token).
+    """
+    sums: Any = 0
+    for original_x, student_x, weight_N in chunks:
+        y_ND = original(original_x).flatten(0, -2).double()
+        z = nn.functional.layer_norm(student_x, student.normalized_shape, eps=student.eps)
+        z_ND, weight_N1 = z.flatten(0, -2).double(), weight_N[:, None]
+        products = [torch.ones_like(z_ND), z_ND, y_ND, z_ND * z_ND, z_ND * y_ND]
+        sums = sums + torch.stack([(product * weight_N1).sum(0) for product in products])
+    z_D, y_D, zz_D, zy_D = (sums / sums[0])[1:]
+    variance_D, covariance_D = zz_D - z_D.square(), zy_D - z_D * y_D
+    ridge = NORM_RIDGE * variance_D.mean()
+    gain_D = (covariance_D + ridge * original.weight.double()) / (variance_D + ridge)
+    student.weight.copy_(gain_D)
+    if student.bias is not None:
+        student.bias.copy_(y_D - gain_D * z_D)

@@ -1,0 +1,82 @@
+"""Sums over the tokens of a layer: all that its ternarization needs, whatever the number of tokens.
+
+N tokens, I inputs, O outputs.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a weight is fitted to.
+
+    Attributes:
+        moment_II: second moments of the inputs, about their mean where a bias takes up the mean.
+        cross_OI: the same between wanted outputs and inputs.
+    """
+
+    moment_II: Float[Tensor, "I I"]
+    cross_OI: Float[Tensor, "O I"]
+
+    def regressed(self, weight_OI: Float[Tensor, "O I"], ridge: float) -> Float[Tensor, "O I"]:
+        """Return the float weight of least output error, drawn towards the given one.
+
+        Minimises E|y - W' x|^2 + r |W' - W|^2 with r = `ridge` times the mean second moment.
+        """
+        strength = ridge * self.moment_II.diagonal().mean().clamp(min=1e-30)
+        eye_II = torch.eye(len(self.moment_II), dtype=torch.float64, device=self.moment_II.device)
+        left_II = self.moment_II + strength * eye_II
+        right_OI = self.cross_OI + strength * weight_OI.double()
+        return torch.linalg.solve(left_II, right_OI.T).T.float()
+
+
+class Moments:
+    """Weighted sums over tokens of x, y, x x^T, y x^T and |y|^2: inputs x, wanted outputs y."""
+
+    def __init__(self, inputs: int, outputs: int, device: torch.device) -> None:
+        def zeros(*shape: int) -> Tensor:
+            return torch.zeros(shape, dtype=torch.float64, device=device)
+
+        self.weight, self.square = zeros(), zeros()
+        self.input_I, self.output_O = zeros(inputs), zeros(outputs)
+        self.input_II, self.cross_OI = zeros(inputs, inputs), zeros(outputs, inputs)
+
+    def add(
+        self, x_NI: Float[Tensor, "N I"], y_NO: Float[Tensor, "N O"], weight_N: Float[Tensor, " N"]
+    ) -> None:
+        """Add tokens; those of weight 0 are left out."""
+        counts = weight_N > 0
+        x_NI, y_NO, weight_N1 = x_NI[counts], y_NO[counts], weight_N[counts, None]
+        weighted_NI, weighted_NO = x_NI * weight_N1, y_NO * weight_N1
+        self.weight += weight_N1.sum()
+        self.input_I += weighted_NI.sum(0)
+        self.output_O += weighted_NO.sum(0)
+        self.input_II += x_NI.T @ weighted_NI
+        self.cross_OI += y_NO.T @ weighted_NI
+        self.square += (y_NO * weighted_NO).sum()
+
+    def fit(self, has_bias: bool) -> Fit:
+        """Return what the weight is to be fitted to, normalised by the tokens' weight."""
+        moment_II, cross_OI = self.input_II / self.weight, self.cross_OI / self.weight
+        if has_bias:
+            mean_I, mean_O = self.input_I / self.weight, self.output_O / self.weight
+            moment_II = moment_II - mean_I[:, None] * mean_I
+            cross_OI = cross_OI - mean_O[:, None] * mean_I
+        return Fit(moment_II, cross_OI)
+
+    def bias(self, weight_OI: Float[Tensor, "O I"]) -> Float[Tensor, " O"]:
+        """Return the bias of least error beside a weight: it makes the mean outputs equal."""
+        return ((self.output_O - weight_OI.double() @ self.input_I) / self.weight).float()
+
+    def error(self, weight_OI: Float[Tensor, "O I"], bias_O: Float[Tensor, " O"] | None) -> float:
+        """Return E|y - (W x + b)|^2 / E|y|^2, at least 0."""
+        weight_OI = weight_OI.double()
+        bias_O = torch.zeros_like(self.output_O) if bias_O is None else bias_O.double()
+        given = ((weight_OI @ self.input_II) * weight_OI).sum() + self.weight * bias_O.square().sum()
+        given += 2 * bias_O @ (weight_OI @ self.input_I)
+        both = (weight_OI * self.cross_OI).sum() + bias_O @ self.output_O
+        return float(((self.square - 2 * both + given) / self.square.clamp(min=1e-30)).clamp(min=0))
