@@ -17,7 +17,7 @@ from tclip.recipe.schema import Calibrate, Quantize
 from tclip.ternary.quantizers import ternarize
 from tclip.ternary.tensor import TernaryTensor
 
-NORM_RIDGE = 0.01  # as a share of the norm's mean second moment: channels that hardly vary stay as they are
+NORM_RIDGE = 0.3  # as a share of the mean variance: with less, the gains fit the calibration pairs only
 Chunk = tuple[Tensor, Tensor, Tensor, Tensor | None]
 
 

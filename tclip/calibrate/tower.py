@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import torch
 from torch import Tensor, nn
 
-from tclip.calibrate.importance import TokenWeights, token_weights
+from tclip.calibrate.importance import token_weights
 from tclip.calibrate.layer import (
     Chunk,
     Outcome,
@@ -78,18 +79,22 @@ class Tower:
         for segment in walk.segments:
             seen = walk.order(segment, waiting)
             waiting = [name for name in waiting if name not in dict(seen)]
-            for step in find_steps(seen, parts, in_block=segment not in (BEFORE, BEHIND)):
-                treat = self._norm if step.is_norm else self._layers
-                treat(walk, segment, step)
+            steps = find_steps(seen, parts, in_block=segment not in (BEFORE, BEHIND))
+            for step, following in zip_longest(steps, steps[1:]):
+                if step.is_norm:
+                    self._norm(walk, segment, step, following)
+                else:
+                    self._layers(walk, segment, step)
             walk.leave(segment)
 
-    def _norm(self, walk: Walk, segment: str, step: Step) -> None:
+    def _norm(self, walk: Walk, segment: str, step: Step, following: Step | None) -> None:
         if not self._settings.refit:
             return
         (name,) = step.names
+        reader = name if following is None else following.names[0]
         chunks = (
-            (ours[name], theirs[name], torch.ones(ours[name][..., 0].numel(), device=ours[name].device))
-            for ours, theirs in walk.inputs(segment, step.names)
+            (ours[name], theirs[name], self._weight(reader, index, ours[name].flatten(0, -2)))
+            for index, (ours, theirs) in enumerate(walk.inputs(segment, step.names))
         )
         refit_norm(self.original.get_submodule(name), self.student.get_submodule(name), chunks)
 
@@ -115,7 +120,8 @@ class Tower:
             yield ours[name], theirs[name], self._weight(name, index, tokens(module, ours[name])), lacking
 
     def _weight(self, name: str, chunk: int, x_NI: Tensor) -> Tensor:
-        weights: TokenWeights = self._weights
-        if name in weights:
-            return weights[name][chunk]
-        return torch.ones(len(x_NI), device=x_NI.device)
+        """Return how much each token of a layer counts: all the same where nothing is known of it."""
+        known = self._weights.get(name)
+        if known is None or len(known[chunk]) != len(x_NI):
+            return torch.ones(len(x_NI), device=x_NI.device)
+        return known[chunk]

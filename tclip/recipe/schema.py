@@ -87,7 +87,7 @@ class Calibrate(Section):
     )
     pairs: int = Field(512, ge=1, description="Image-text pairs to calibrate on.")
     damping: float = Field(
-        0.01, gt=0, le=1, description="Ridge on the second moments, as a share of their mean."
+        0.3, gt=0, le=1, description="Ridge on the second moments, as a share of their mean."
     )
     refit: bool = Field(True, description="Re-fit biases and norms in closed form afterwards.")
     batch_size: int = Field(64, ge=1)
