@@ -112,9 +112,10 @@ def _swapped_places(said: Scene, rng: Random) -> Scene:
     return replace(said, relation=CONVERSE[said.relation]) if said.relation else said
 
 
+# Shapes are the hardest to tell: most foils are about them.
 _CHANGES = (
+    *[_other_shape] * 5,
     _other_colour,
-    _other_shape,
     _other_count,
     _other_size,
     _other_relation,

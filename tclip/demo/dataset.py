@@ -1,7 +1,7 @@
 """The demo's data: drawn scenes as two folders in CLIP_benchmark's webdataset layout.
 
-pairs/    retrieval: train and test scenes with captions, one a line
-classes/  classification: one thing a picture, 64 classes of colour and shape
+scenes/  retrieval: train and test scenes with captions, one a line
+shapes/  classification, for the test alone: one thing a picture, 64 classes of colour and shape
 
 Training never sees a combination kept for the test (scenes.is_held_out) nor its checked background.
 """
@@ -35,30 +35,35 @@ Sample = dict[str, bytes]
 class DemoData:
     """The two folders of the demo, both in CLIP_benchmark's webdataset layout."""
 
-    pairs: Path
-    classes: Path
+    scenes: Path
+    shapes: Path
+
+    @classmethod
+    def below(cls, folder: Path, num_train: int, num_test: int, seed: int) -> "DemoData":
+        """Return where below `folder` the data with these numbers lie."""
+        root = folder / f"drawn-{num_train}-{num_test}-{seed}"
+        return cls(root / "scenes", root / "shapes")
 
 
 def write_scenes(folder: Path, num_train: int, num_test: int, seed: int) -> DemoData:
     """Draw the demo's data below `folder`, or use what an earlier call with the same numbers left there.
 
-    num_train and num_test are numbers of pictures in each of the two folders. A data set that is
-    there is complete: it is written beside its place and then moved.
+    num_train and num_test are numbers of pictures; num_test in each of the two folders. A data set
+    that is there is complete: it is written beside its place and then moved.
     """
-    name = f"{num_train}-{num_test}-{seed}"
-    data = DemoData(folder / f"pairs-{name}", folder / f"classes-{name}")
+    data = DemoData.below(folder, num_train, num_test, seed)
     _write_once(
-        data.pairs,
+        data.scenes,
         {"dataset_type.txt": "retrieval\n"},
         {"train": _train_samples(num_train, seed), "test": _test_samples(num_test, seed)},
     )
     _write_once(
-        data.classes,
+        data.shapes,
         {
             "classnames.txt": "\n".join(CLASS_NAMES) + "\n",
             "zeroshot_classification_templates.txt": "\n".join(TEMPLATES) + "\n",
         },
-        {"train": _class_samples("train", num_train, seed), "test": _class_samples("test", num_test, seed)},
+        {"test": _class_samples(num_test, seed)},
     )
     return data
 
@@ -85,17 +90,11 @@ def held_out_pairs(num: int, seed: int) -> Iterator[tuple[Image.Image, str]]:
         yield draw(scene, rng, TEST_PATTERNS), phrase(said, rng)
 
 
-def class_pictures(split: str, num: int, seed: int) -> Iterator[tuple[Image.Image, int]]:
-    """Yield pictures of one thing with the number of its class, the classes in turn.
-
-    "train" leaves out the 8 classes kept for the test.
-    """
-    classes = list(kinds(held_out=False if split == "train" else None))
-    patterns = PATTERNS if split == "train" else TEST_PATTERNS
-    numbers = {kind: number for number, kind in enumerate(kinds())}
-    for index, kind in enumerate(islice(cycle(classes), num)):
-        rng = Random(f"classes/{split}/{seed}/{index}")
-        yield draw(sample_single(rng, *kind), rng, patterns), numbers[kind]
+def class_pictures(num: int, seed: int) -> Iterator[tuple[Image.Image, int]]:
+    """Yield pictures of one thing with the number of its class, the 64 classes in turn."""
+    for index, (number, kind) in enumerate(islice(cycle(enumerate(kinds())), num)):
+        rng = Random(f"classes/{seed}/{index}")
+        yield draw(sample_single(rng, *kind), rng, TEST_PATTERNS), number
 
 
 def model_folder() -> Path:
@@ -113,8 +112,8 @@ def _test_samples(num: int, seed: int) -> Iterator[Sample]:
         yield {"png": _png(image), "txt": said.encode()}
 
 
-def _class_samples(split: str, num: int, seed: int) -> Iterator[Sample]:
-    for image, number in class_pictures(split, num, seed):
+def _class_samples(num: int, seed: int) -> Iterator[Sample]:
+    for image, number in class_pictures(num, seed):
         yield {"png": _png(image), "cls": str(number).encode()}
 
 

@@ -16,7 +16,7 @@ from tclip.demo.scenes import Group, Scene
 
 SIDE = 56  # pixels
 ZOOM = 4
-RADII = {"small": (4.2, 5.0), "medium": (6.2, 7.4), "big": (9.5, 11.2)}  # pixels
+RADII = {"small": (5.0, 5.7), "medium": (7.0, 7.9), "big": (9.7, 11.0)}  # pixels
 TRIES = 2000
 TRIES_A_MARK = 12
 
@@ -92,7 +92,7 @@ def _place(scene: Scene, rng: Random) -> list[Mark] | None:
             free = _free_place(marks, radius, box, rng)
             if free is None:
                 return None
-            marks.append(Mark(group, *free, radius, math.radians(rng.uniform(-20, 20))))
+            marks.append(Mark(group, *free, radius, math.radians(rng.uniform(-10, 10))))
     return marks
 
 

@@ -1,10 +1,11 @@
-"""Training of the embedded CLIP from scratch: contrast with captions and foils, and naming of patches.
+"""Training of the embedded CLIP from scratch: naming of patches, then contrast with captions and foils.
 
-On a small budget contrast alone is slow to find out what to look at. The drawing knows what stands
-where, so the image tower's patches also learn to name it, through a head that is thrown away.
+On a small budget contrast alone is slow to find out what to look at, and stops at colours: a batch
+seldom holds two scenes that only shapes tell apart. The drawing knows what stands where, so the image
+tower's patches learn to name it, first alone and then beside contrast, through a head that is thrown away.
 """
 
-# B batch, P patches, H height, W width, T tokens, D width of the tower, N names a patch can have.
+# B batch, P patches, H height, W width, T tokens, D width of the tower.
 
 import math
 import time
@@ -26,10 +27,12 @@ from tclip.demo.scenes import COLOURS, SHAPES, SIZES, sample_scene
 Tokenize = Callable[[list[str]], Tensor]
 
 BATCH = 64
-PEAK_LR = 1e-3
+PEAK_LR = 1.5e-3
 WEIGHT_DECAY = 0.05
-WARMUP = 0.05  # share of the time
-PATCH_WEIGHT = 0.5
+WARMUP = 0.02  # shares of the time
+NAMING_ALONE = 0.25
+NAMING_WEIGHT = 0.5
+WRITE_EVERY = 180.0  # seconds
 MAX_LOGIT_SCALE = math.log(100)
 NAMES = (COLOURS, SHAPES, SIZES)  # of a patch; each with one more for "nothing"
 
@@ -53,50 +56,62 @@ class PatchNamer(nn.Module):
         self.read = nn.Linear(width, sum(len(names) + 1 for names in NAMES))
 
     def loss(self, patch_BPD: Float[Tensor, "B P D"], names_BP3: Int[Tensor, "B P 3"]) -> Float[Tensor, ""]:
-        """Return the summed cross-entropy of colour, shape and size."""
-        logits = self.read(self.norm(patch_BPD)).float().split([len(names) + 1 for names in NAMES], dim=-1)
-        losses = [
-            F.cross_entropy(part.flatten(0, 1), names_BP3[..., i].flatten()) for i, part in enumerate(logits)
-        ]
-        return torch.stack(losses).sum()
+        """Return the cross-entropy of "something or nothing", plus colour, shape and size where something is.
+
+        The mean over all patches would drown shapes, the hardest, in empty ground.
+        """
+        logits = self.read(self.norm(patch_BPD)).split([len(names) + 1 for names in NAMES], dim=-1)
+        there_BP = names_BP3[..., 0] > 0
+        anywhere = F.cross_entropy(logits[0].flatten(0, 1), names_BP3[..., 0].flatten())
+        named = [F.cross_entropy(part[there_BP], names_BP3[there_BP][:, i]) for i, part in enumerate(logits)]
+        return anywhere + torch.stack(named).sum()
 
 
-def train(model: CLIPModel, tokenize: Tokenize, minutes: float, seed: int) -> None:
-    """Train the model in place for so many minutes of wall-clock time, printing a line every 20 steps."""
+def train(model: CLIPModel, tokenize: Tokenize, minutes: float, seed: int, write: Callable[[], None]) -> int:
+    """Train the model in place for so many minutes of wall-clock time and return the number of steps.
+
+    Prints a line every 20 steps and calls `write` every three minutes, so that a stop loses little.
+    """
     rng = Random(f"model/{seed}")
     namer = PatchNamer(model.config.vision_config.hidden_size)
     optimizer = _optimizer(model, namer)
-    start, step, done = time.monotonic(), 0, 0.0
+    start, step, done, written = time.monotonic(), 0, 0.0, 0.0
     while done < 1:
         for group in optimizer.param_groups:
             group["lr"] = PEAK_LR * min(done / WARMUP + 1e-3, 0.5 + 0.5 * math.cos(math.pi * done))
         batch = sample_batch(BATCH, model.config.vision_config.patch_size, rng)
-        contrast, naming = losses(model, namer, tokenize, batch)
+        naming, contrast = losses(model, namer, tokenize, batch, with_texts=done > NAMING_ALONE)
         optimizer.zero_grad()
-        (contrast + PATCH_WEIGHT * naming).backward()
+        (contrast + NAMING_WEIGHT * naming).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         model.logit_scale.data.clamp_(max=MAX_LOGIT_SCALE)
-        step, done = step + 1, (time.monotonic() - start) / (60 * minutes)
+        seconds = time.monotonic() - start
+        step, done = step + 1, seconds / (60 * minutes)
         if step % 20 == 0:
             print(f"step {step} {done:.0%} contrast {contrast:.3f} naming {naming:.3f}", flush=True)
+        if seconds - written > WRITE_EVERY:
+            write()
+            written = seconds
+    return step
 
 
 def losses(
-    model: CLIPModel, namer: PatchNamer, tokenize: Tokenize, batch: Batch
+    model: CLIPModel, namer: PatchNamer, tokenize: Tokenize, batch: Batch, with_texts: bool
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """Return the contrastive loss (foils among the texts to choose from) and the patch-naming loss."""
-    with torch.autocast("cpu", torch.bfloat16):
-        seen = model.vision_model(batch.pixels_BCHW)
-        read = model.text_model(tokenize(batch.texts + batch.foils))
-        image_BE = F.normalize(model.visual_projection(seen.pooler_output).float(), dim=-1)
-        text_TE = F.normalize(model.text_projection(read.pooler_output).float(), dim=-1)
-        naming = namer.loss(seen.last_hidden_state[:, 1:], batch.names_BP3)
+    """Return the patch-naming loss and the contrastive one (foils among the texts), 0 without texts."""
+    seen = model.vision_model(batch.pixels_BCHW)
+    naming = namer.loss(seen.last_hidden_state[:, 1:], batch.names_BP3)
+    if not with_texts:
+        return naming, torch.zeros(())
+    read = model.text_model(tokenize(batch.texts + batch.foils))
+    image_BE = F.normalize(model.visual_projection(seen.pooler_output), dim=-1)
+    text_TE = F.normalize(model.text_projection(read.pooler_output), dim=-1)
     logits_BT = model.logit_scale.exp() * image_BE @ text_TE.T
     target_B = torch.arange(len(image_BE))
     to_text = F.cross_entropy(logits_BT, target_B)
     to_image = F.cross_entropy(logits_BT[:, : len(image_BE)].T, target_B)
-    return (to_text + to_image) / 2, naming
+    return naming, (to_text + to_image) / 2
 
 
 def sample_batch(size: int, patch: int, rng: Random) -> Batch:

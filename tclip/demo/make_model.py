@@ -5,6 +5,7 @@ about 2.6 MB). The accuracy it prints is on combinations that training never saw
 """
 
 import argparse
+import copy
 import tempfile
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from tclip.demo.learn import to_pixels, train
 SPECIAL = ("<pad>", "<bos>", "<unk>", "<eos>")
 PAD, BOS, UNK, EOS = range(4)
 MAX_TOKENS = 24
+WAVES = (torch.sin, torch.cos)
 
 
 def main() -> None:
@@ -36,14 +38,22 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="folder to write the model to")
     parser.add_argument("--minutes", type=float, default=20, help="wall-clock time to train")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start", type=Path, help="folder of an earlier model to train on from")
     arguments = parser.parse_args()
     torch.manual_seed(arguments.seed)
     tokenizer = make_tokenizer()
-    model = make_model(len(tokenizer))
-    train(model, lambda texts: tokenize(tokenizer, texts), arguments.minutes, arguments.seed)
-    for name, value in measure(model.eval(), tokenizer).items():
-        print(f"{name}: {value:.1%}")
+    model = load_model(arguments.start) if arguments.start else make_model(len(tokenizer))
+    steps = train(
+        model,
+        lambda texts: tokenize(tokenizer, texts),
+        arguments.minutes,
+        arguments.seed,
+        lambda: write(model, tokenizer, arguments.out),
+    )
     write(model, tokenizer, arguments.out)
+    print(f"{steps} steps")
+    for name, value in measure(load_model(arguments.out), tokenizer).items():
+        print(f"{name}: {value:.1%}")
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
@@ -75,7 +85,7 @@ def make_processor() -> CLIPImageProcessorPil:
 
 def make_model(vocabulary_size: int) -> CLIPModel:
     """Return the untrained CLIP: width 128, 4 image layers, 3 text layers, 1.3 M weights."""
-    tower = {"hidden_size": 128, "num_attention_heads": 2, "hidden_act": "gelu"}
+    tower = {"hidden_size": 128, "num_attention_heads": 4, "hidden_act": "gelu"}
     config = CLIPConfig(
         vision_config={
             **tower,
@@ -97,7 +107,33 @@ def make_model(vocabulary_size: int) -> CLIPModel:
         projection_dim=128,
     )
     # On a CPU the plain attention's backward pass is 1.5 times as fast as the fused one's at this size.
-    return CLIPModel._from_config(config, attn_implementation="eager")
+    model = CLIPModel._from_config(config, attn_implementation="eager")
+    look_nearby(model)
+    return model
+
+
+@torch.no_grad()
+def look_nearby(model: CLIPModel) -> None:
+    """Let the image tower start with attention to near patches, as trained towers have it.
+
+    Positions start as waves over x and y and keys as copies of the queries, so that near patches have
+    like keys: the first half of mimetic initialisation (Trockman and Kolter 2023, arXiv 2305.09828).
+    """
+    config = model.config.vision_config
+    side, width = config.image_size // config.patch_size, config.hidden_size
+    frequency_F = 100.0 ** -torch.linspace(0, 1, width // 4)
+    y_P, x_P = torch.cartesian_prod(torch.arange(side), torch.arange(side)).T
+    waves_PD = torch.cat([wave(at_P[:, None] * frequency_F) for at_P in (x_P, y_P) for wave in WAVES], dim=1)
+    model.vision_model.embeddings.position_embedding.weight[1:] = 0.5 * waves_PD
+    for layer in model.vision_model.encoder.layers:
+        attention = layer.self_attn
+        torch.nn.init.normal_(attention.q_proj.weight, std=width**-0.5)
+        attention.k_proj.weight.copy_(attention.q_proj.weight)
+
+
+def load_model(folder: Path) -> CLIPModel:
+    """Return a model that `write` left, in float32 and evaluation mode."""
+    return CLIPModel.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
 
 
 def tokenize(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> Int[Tensor, "B T"]:
@@ -113,7 +149,7 @@ def measure(
     images, texts = zip(*held_out_pairs(200, seed), strict=True)
     cosine_BB = embed_images(model, list(images)) @ embed_texts(model, tokenizer, list(texts)).T
     truth_B = torch.arange(len(cosine_BB))
-    pictures, labels = zip(*class_pictures("test", num, seed), strict=True)
+    pictures, labels = zip(*class_pictures(num, seed), strict=True)
     prompts_KCE = [embed_texts(model, tokenizer, [t.format(c=c) for c in CLASS_NAMES]) for t in TEMPLATES]
     class_CE = F.normalize(torch.stack(prompts_KCE).mean(0), dim=-1)
     answers = (embed_images(model, list(pictures)) @ class_CE.T).argmax(1)
@@ -140,7 +176,7 @@ def write(model: CLIPModel, tokenizer: PreTrainedTokenizerFast, folder: Path) ->
     """Write config, fp16 weights, tokenizer and image processor; each file replaces an older one whole."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as unfinished:
-        for part in (model.half(), tokenizer, make_processor()):
+        for part in (copy.deepcopy(model).half(), tokenizer, make_processor()):
             part.save_pretrained(unfinished)
         for file in Path(unfinished).iterdir():
             file.replace(folder / file.name)

@@ -3,10 +3,12 @@ from random import Random
 
 import pytest
 import torch
+from transformers import CLIPModel
 
+from tclip.demo import learn
 from tclip.demo.dataset import held_out_pairs
 from tclip.demo.draw import SIDE, Mark
-from tclip.demo.learn import NAMES, PatchNamer, losses, name_patches, sample_batch, to_pixels, train
+from tclip.demo.learn import NAMES, PatchNamer, losses, name_patches, sample_batch, to_pixels
 from tclip.demo.make_model import make_model, make_processor, make_tokenizer, tokenize
 from tclip.demo.scenes import Group, is_held_out
 from tests.demo.reading import read_caption
@@ -32,26 +34,54 @@ def test_patches_are_named_after_the_thing_they_show() -> None:
     assert sum(name == (2, 4, 3) for name in names) in range(4, 10)
 
 
-def test_losses_start_at_chance_and_reach_every_weight() -> None:
+def test_naming_loss_is_that_of_a_loop_over_patches() -> None:
     torch.manual_seed(0)
-    tokenizer = make_tokenizer()
-    model, namer = make_model(len(tokenizer)), PatchNamer(128)
-    contrast, naming = losses(model, namer, lambda t: tokenize(tokenizer, t), sample_batch(16, 8, Random(0)))
+    namer, names = PatchNamer(16), torch.tensor([[[0, 0, 0], [3, 1, 2]], [[8, 8, 3], [0, 0, 0]]])
+    patches = torch.randn(2, 2, 16)
+    logits = namer.read(namer.norm(patches)).flatten(0, 1).split([9, 9, 4], dim=-1)
+    flat = names.flatten(0, 1)
+    anywhere = sum(-logits[0][i].log_softmax(0)[flat[i, 0]] for i in range(4)) / 4
+    named = sum(-logits[k][i].log_softmax(0)[flat[i, k]] for k in range(3) for i in (1, 2)) / 2
+    torch.testing.assert_close(namer.loss(patches, names), anywhere + named)
+
+
+def test_losses_start_at_chance_and_reach_every_weight() -> None:
+    model, namer, texts = untrained()
+    naming, contrast = losses(model, namer, texts, sample_batch(16, 8, Random(0)), with_texts=True)
     assert contrast.item() == pytest.approx((math.log(32) + math.log(16)) / 2, abs=0.8)
-    assert naming.item() == pytest.approx(sum(math.log(len(names) + 1) for names in NAMES), abs=1.5)
+    by_chance = math.log(9) + sum(math.log(len(names) + 1) for names in NAMES)
+    assert naming.item() == pytest.approx(by_chance, abs=1.5)
     (contrast + naming).backward()
     unreached = [name for name, weight in model.named_parameters() if weight.grad is None]
     assert unreached == []
 
 
-def test_training_takes_steps_until_the_time_is_up() -> None:
-    torch.manual_seed(0)
-    tokenizer = make_tokenizer()
-    model = make_model(len(tokenizer))
+def test_naming_alone_leaves_the_text_tower_alone() -> None:
+    model, namer, texts = untrained()
+    naming, contrast = losses(model, namer, texts, sample_batch(4, 8, Random(0)), with_texts=False)
+    naming.backward()
+    assert contrast == 0
+    assert all(weight.grad is None for weight in model.text_model.parameters())
+
+
+def test_training_takes_steps_until_the_time_is_up_and_writes_on_the_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(learn, "BATCH", 4)
+    monkeypatch.setattr(learn, "WRITE_EVERY", 0.0)
+    model, _, texts = untrained()
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
-    train(model, lambda t: tokenize(tokenizer, t), minutes=1e-6, seed=0)
+    written: list[int] = []
+    steps = learn.train(model, texts, minutes=0.01, seed=0, write=lambda: written.append(1))
+    assert steps == len(written) >= 1
     assert all(weight.isfinite().all() for weight in model.state_dict().values())
     assert any(not torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+
+
+def untrained() -> tuple[CLIPModel, PatchNamer, learn.Tokenize]:
+    torch.manual_seed(0)
+    tokenizer = make_tokenizer()
+    return make_model(len(tokenizer)), PatchNamer(128), lambda texts: tokenize(tokenizer, texts)
 
 
 def test_pixels_are_those_of_the_image_processor() -> None:

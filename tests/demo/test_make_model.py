@@ -1,3 +1,4 @@
+import math
 import sys
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from transformers import AutoImageProcessor, AutoTokenizer, CLIPModel
 
 from tclip.demo import make_model
 from tclip.demo.captions import vocabulary
+from tclip.demo.draw import SIDE
 from tclip.demo.make_model import BOS, EOS, MAX_TOKENS, PAD, UNK, make_tokenizer, tokenize
 
 
@@ -30,6 +32,30 @@ def test_texts_are_pooled_at_the_end_whatever_the_padding() -> None:
     torch.testing.assert_close(alone[0], padded[0])
     read = model.text_model(tokenize(tokenizer, [short, long]))
     torch.testing.assert_close(read.pooler_output[0], read.last_hidden_state[0, 4])
+
+
+def test_the_image_tower_starts_with_attention_to_near_patches() -> None:
+    torch.manual_seed(0)
+    model = make_model.make_model(20).vision_model
+    with torch.no_grad():
+        seen = model(torch.zeros(1, 3, SIDE, SIDE), output_attentions=True).attentions[0].mean((0, 1))[1:, 1:]
+    side = math.isqrt(len(seen))
+    y, x = torch.cartesian_prod(torch.arange(side), torch.arange(side)).T
+    distance = (y[:, None] - y).abs() + (x[:, None] - x).abs()
+    assert seen[distance <= 1].mean() > 1.5 * seen[distance >= 6].mean()
+
+
+def test_training_can_start_from_an_earlier_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = make_tokenizer()
+    earlier = make_model.make_model(len(tokenizer))
+    make_model.write(earlier, tokenizer, tmp_path / "earlier")
+    assert earlier.dtype == torch.float32, "writing in fp16 leaves the model in training as it is"
+    monkeypatch.setattr(make_model, "train", lambda *_: 0)
+    arguments = ["make_model", str(tmp_path / "later"), "--start", str(tmp_path / "earlier")]
+    monkeypatch.setattr(sys, "argv", arguments)
+    make_model.main()
+    files = [tmp_path / name / "model.safetensors" for name in ("earlier", "later")]
+    assert files[0].read_bytes() == files[1].read_bytes()
 
 
 def test_the_command_writes_a_folder_that_stock_transformers_loads(
