@@ -9,11 +9,11 @@ from pathlib import Path
 from tclip.cli.show import showing
 from tclip.errors import UserError
 
-MISTAKE = 2
+MISTAKE, INTERRUPTED = 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demo and return the exit code: 0, or 2 for a mistake in what was asked."""
+    """Run the demo and return the exit code: 0, 2 for a mistake in what was asked, 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m tclip.demo", description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=Path("runs/demo"), help="default: runs/demo")
     parser.add_argument(
@@ -34,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"tclip.demo: {error}", file=sys.stderr)
         return MISTAKE
+    except KeyboardInterrupt:
+        print("tclip.demo: Interrupted: the same command begins anew.", file=sys.stderr)
+        return INTERRUPTED
     return 0
 
 

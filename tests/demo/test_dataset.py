@@ -69,9 +69,10 @@ def test_every_test_caption_has_what_no_training_caption_says(
         assert combinations(read_caption(sample["txt"].decode())) - seen
 
 
-def test_each_test_caption_is_true_of_one_scene_only() -> None:
-    texts = [text for _, text in held_out_pairs(200, seed=0)]
-    assert len(set(texts)) == 200
+def test_each_test_caption_is_true_of_one_scene_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataset, "draw", lambda *_: Image.new("RGB", (SIDE, SIDE)))
+    texts = [text for _, text in held_out_pairs(100, seed=0)]
+    assert len(set(texts)) == 100
     claims = [read_caption(text) for text in texts]
     scenes = [as_drawn(claim) for claim in claims]
     for i, claim in enumerate(claims):

@@ -94,6 +94,17 @@ def test_a_wrong_override_is_told_before_anything_is_drawn(
     assert not (tmp_path / "new").exists()
 
 
+def test_ctrl_c_is_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "write_scenes", interrupted)
+    assert main([str(tmp_path)]) == 130
+    assert "begins anew" in capsys.readouterr().err
+
+
 def test_the_module_answers_help_without_heavy_imports(tmp_path: Path) -> None:
     code = "import sys, tclip.demo.__main__; assert not {'torch', 'transformers', 'onnx'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ, cwd=tmp_path)

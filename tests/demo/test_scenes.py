@@ -15,6 +15,12 @@ RING = Group(1, "big", "blue", "ring")
 SCENE = Scene((STARS, RING), "left", "dark")
 
 
+@pytest.fixture(scope="module")
+def seen() -> set[tuple]:
+    rng = Random(0)
+    return set().union(*(combinations(sample_scene(rng, held_out=False)) for _ in range(20_000)))
+
+
 def test_sample_scene_is_the_same_for_the_same_seed() -> None:
     def scenes(seed: int) -> list[Scene]:
         rng = Random(seed)
@@ -24,18 +30,15 @@ def test_sample_scene_is_the_same_for_the_same_seed() -> None:
     assert scenes(3) != scenes(4)
 
 
-def test_every_test_scene_has_a_combination_that_no_training_scene_has() -> None:
-    rng = Random(0)
-    seen = set().union(*(combinations(sample_scene(rng, held_out=False)) for _ in range(20_000)))
+def test_every_test_scene_has_a_combination_that_no_training_scene_has(seen: set[tuple]) -> None:
+    rng = Random(1)
     unseen = [combinations(sample_scene(rng, held_out=True)) - seen for _ in range(500)]
     assert all(unseen)
     by_length = {(len(c), isinstance(c[0], int)) for new in unseen for c in new}
     assert len(by_length) == 3, "colours of shapes, counts and arrangements are all held out"
 
 
-def test_training_still_sees_every_colour_shape_and_direction() -> None:
-    rng = Random(0)
-    seen = set().union(*(combinations(sample_scene(rng, held_out=False)) for _ in range(20_000)))
+def test_training_still_sees_every_colour_shape_and_direction(seen: set[tuple]) -> None:
     assert {c for c in seen if c in set(kinds())} == set(kinds(held_out=False))
     for shape in SHAPES:
         assert sum((colour, shape) in seen for colour in COLOURS) == 7
