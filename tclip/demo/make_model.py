@@ -48,9 +48,9 @@ def main() -> None:
         lambda texts: tokenize(tokenizer, texts),
         arguments.minutes,
         arguments.seed,
-        lambda: write(model, tokenizer, arguments.out),
+        lambda: write(model, arguments.out),
     )
-    write(model, tokenizer, arguments.out)
+    write(model, arguments.out)
     print(f"{steps} steps")
     for name, value in measure(load_model(arguments.out), tokenizer).items():
         print(f"{name}: {value:.1%}")
@@ -172,11 +172,12 @@ def embed_texts(
     return F.normalize(model.get_text_features(tokenize(tokenizer, texts)).pooler_output, dim=-1)
 
 
-def write(model: CLIPModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+def write(model: CLIPModel, folder: Path) -> None:
     """Write config, fp16 weights, tokenizer and image processor; each file replaces an older one whole."""
     folder.mkdir(parents=True, exist_ok=True)
+    # A tokenizer in use would take its latest padding along: a fresh one is written.
     with tempfile.TemporaryDirectory(dir=folder.parent) as unfinished:
-        for part in (copy.deepcopy(model).half(), tokenizer, make_processor()):
+        for part in (copy.deepcopy(model).half(), make_tokenizer(), make_processor()):
             part.save_pretrained(unfinished)
         for file in Path(unfinished).iterdir():
             file.replace(folder / file.name)

@@ -1,6 +1,7 @@
 """The committed model: standard, small, and good on what its training never saw."""
 
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -20,7 +21,9 @@ def test_the_folder_is_small() -> None:
     assert sum(file.stat().st_size for file in model_folder().iterdir()) < 3.6e6
 
 
-def test_the_tokenizer_is_the_one_that_the_script_makes() -> None:
+def test_the_tokenizer_is_the_one_that_the_script_makes(tmp_path: Path) -> None:
+    make_tokenizer().save_pretrained(tmp_path)
+    assert (model_folder() / "tokenizer.json").read_text() == (tmp_path / "tokenizer.json").read_text()
     loaded, made = AutoTokenizer.from_pretrained(model_folder()), make_tokenizer()
     text = f"{' '.join(vocabulary()[:15])}, Foo"
     assert loaded(text)["input_ids"] == made(text)["input_ids"]
