@@ -1,4 +1,4 @@
-"""Make the embedded CLIP: `python -m tclip.demo.make_model OUT --minutes 20 --seed 0`.
+"""Make the embedded CLIP: `python -m tclip.demo.make_model OUT --minutes 30 --seed 0`.
 
 Trains a small stock `CLIPModel` on drawn scenes and writes a standard Hugging Face folder (fp16,
 about 2.6 MB). The accuracy it prints is on combinations that training never saw.
@@ -36,7 +36,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("out", type=Path, help="folder to write the model to")
-    parser.add_argument("--minutes", type=float, default=20, help="wall-clock time to train")
+    parser.add_argument("--minutes", type=float, default=30, help="wall-clock time to train")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", type=Path, help="folder of an earlier model to train on from")
     arguments = parser.parse_args()
