@@ -26,6 +26,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Collected]:
     return run_demo(folder, progress, FEW, num_train=64, num_test=40), progress
 
 
+@pytest.mark.slow
 def test_it_ends_in_the_table_and_the_files(made: tuple[Run, Collected]) -> None:
     run, progress = made
     *_, accuracy, _, files = progress.tables
@@ -45,6 +46,7 @@ def test_it_ends_in_the_table_and_the_files(made: tuple[Run, Collected]) -> None
         assert picture.width > 1000
 
 
+@pytest.mark.slow
 def test_the_ternary_model_is_an_order_smaller_and_still_far_over_chance(
     made: tuple[Run, Collected],
 ) -> None:
