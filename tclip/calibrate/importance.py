@@ -39,10 +39,8 @@ def token_weights(
     for index, chunk in enumerate(chunks):
         for name, weight_N in _of_chunk(embed, layers, chunk, seed + index).items():
             weights.setdefault(name, []).append(weight_N)
-    for name, parts in weights.items():
-        mean = torch.cat(parts).mean().clamp(min=1e-30)
-        weights[name] = [part / mean for part in parts]
-    return weights
+    means = {name: float(torch.cat(parts).mean()) for name, parts in weights.items()}
+    return {name: [part / means[name] for part in parts] for name, parts in weights.items() if means[name]}
 
 
 def _of_chunk(

@@ -32,7 +32,8 @@ def solve(
 
     From the scales of plain rounding: error compensation input by input (GPTQ, arXiv 2210.17323,
     algorithm 1, with the grid {-s, 0, s}) and the scales of least error for the codes found, in turn;
-    then coordinate descent over single codes, again with re-fitted scales, until none changes.
+    then coordinate descent over single codes, again with re-fitted scales, until none changes. The error
+    is never above plain rounding's: a row that compensation made worse goes on from its rounded codes.
 
     Args:
         target: the weight whose output is to be kept, any shape with rows first.
@@ -43,10 +44,18 @@ def solve(
     """
     weight_IO = target.reshape(target.shape[0], -1).T.contiguous().float()
     damped_II = _damped(moment_II, damping)
-    scale_RG = ternarize(target, quantizer, granularity).scale_RG
+    plain = ternarize(target, quantizer, granularity)
+    scale_RG = plain.scale_RG
     for _ in range(ROUNDS):
         codes_IO = _compensated(weight_IO, damped_II, _per_weight(scale_RG, weight_IO))
         codes_IO, scale_RG = _refit_scales(weight_IO, damped_II, codes_IO, scale_RG)
+    plain_IO = plain.codes.reshape(target.shape[0], -1).T.float()
+    codes_IO, scale_RG = _better(
+        weight_IO,
+        damped_II,
+        (codes_IO, scale_RG),
+        _refit_scales(weight_IO, damped_II, plain_IO, plain.scale_RG),
+    )
     for _ in range(SWEEPS):
         better_IO = _descended(weight_IO, damped_II, codes_IO, _per_weight(scale_RG, weight_IO))
         settled = torch.equal(better_IO, codes_IO)
@@ -88,6 +97,19 @@ def _compensated(weight_IO: Tensor, moment_II: Tensor, scale_IO: Tensor) -> Tens
     unordered_IO = torch.empty_like(codes_IO)
     unordered_IO[order_I] = codes_IO
     return unordered_IO
+
+
+def _better(
+    weight_IO: Tensor, moment_II: Tensor, one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Return, row by row, the codes and scales of smaller error; all from one where rows share a scale."""
+    errors = []
+    for codes_IO, scale_RG in (one, other):
+        off_IO = codes_IO * _per_weight(scale_RG, weight_IO) - weight_IO
+        error_O = ((moment_II @ off_IO) * off_IO).sum(0)
+        errors.append(error_O if len(scale_RG) > 1 else error_O.sum(0, keepdim=True))
+    keeps_R = errors[0] <= errors[1]
+    return torch.where(keeps_R, one[0], other[0]), torch.where(keeps_R[:, None], one[1], other[1])
 
 
 def _inverse_factor(moment_II: Tensor) -> Tensor:
