@@ -126,7 +126,8 @@ def refit_norm(original: Any, student: Any, chunks: Iterable[tuple[Tensor, Tenso
         sums = sums + torch.stack([(product * weight_N1).sum(0) for product in products])
     z_D, y_D, zz_D, zy_D = (sums / sums[0])[1:]
     variance_D, covariance_D = zz_D - z_D.square(), zy_D - z_D * y_D
-    ridge = NORM_RIDGE * variance_D.mean()
+    # z has the variance 1 over channels; over tokens it may have none, as that of one pooled token
+    ridge = NORM_RIDGE * variance_D.mean().clamp(min=1e-6)
     gain_D = (covariance_D + ridge * original.weight.double()) / (variance_D + ridge)
     student.weight.copy_(gain_D)
     if student.bias is not None:

@@ -1,0 +1,141 @@
+"""Whole models of every family made ternary: what must be exact, what must be better, what must not move."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from tclip.calibrate.calibrate import calibrate
+from tclip.calibrate.report import CalibrationReport
+from tclip.models.clip import Clip
+from tclip.models.sites import find_sites, plan_ternarization
+from tclip.recipe.schema import Calibrate, Part, Quantize
+from tclip.ternary.quantizers import ternarize
+from tests.calibrate.conftest import Tiny
+from tests.tiny import FAMILY_NAMES
+
+Tinies = Callable[[str], Tiny]
+every_family = pytest.mark.parametrize("family", FAMILY_NAMES)
+
+
+def calibrated(
+    tiny: Tiny, settings: Calibrate | None = None, quantize: Quantize | None = None
+) -> tuple[Clip, CalibrationReport]:
+    clip, quantize = tiny.copy(), quantize or Quantize()
+    plan = plan_ternarization(find_sites(clip.model), quantize)
+    return clip, calibrate(clip, plan, quantize, settings or Calibrate(), tiny.pairs, tiny.unseen)
+
+
+def errors(report: CalibrationReport) -> tuple[torch.Tensor, torch.Tensor]:
+    known = [layer for layer in report.layers if layer.error is not None]
+    pairs = [(layer.error, layer.rounded_error) for layer in known]
+    ours, rounded = torch.tensor(pairs, dtype=torch.float64).T
+    return ours, rounded
+
+
+@every_family
+def test_whole_model(tiny: Tinies, family: str) -> None:
+    original = tiny(family)
+    clip, report = calibrated(original)
+    names = original.plan.ternary_names
+    assert set(clip.ternary) == set(names)
+    for name, ternary in clip.ternary.items():
+        assert torch.equal(clip.model.get_parameter(name), ternary.dense())
+    before = dict(original.clip.model.named_parameters())
+    moved = {n for n, p in clip.model.named_parameters() if not torch.equal(p, before[n])} - set(names)
+    kinds = {d.site.name: d.site.reason for d in original.plan.decisions}
+    assert {kinds[name] for name in moved} == {"norm", "bias"}
+    assert [layer.name for layer in report.layers] == names
+    unfitted = [layer.name for layer in report.layers if layer.error is None]
+    assert all(
+        name.endswith(("embedding.weight", "embeddings.weight", "attention.out_proj.weight"))
+        for name in unfitted
+    )
+    ours, rounded = errors(report)
+    assert ours.mean() < rounded.mean()
+    assert report.calibrated.image > report.rounded.image
+    assert report.calibrated.text > report.rounded.text
+
+
+@every_family
+def test_without_refit_only_ternary_weights_move(tiny: Tinies, family: str) -> None:
+    original = tiny(family)
+    clip, report = calibrated(original, Calibrate(refit=False))
+    for name, parameter in clip.model.named_parameters():
+        same = torch.equal(parameter, original.clip.model.get_parameter(name))
+        assert same == (name not in original.plan.ternary_names)
+    ours, rounded = errors(report)
+    assert ours.mean() < rounded.mean()
+
+
+@pytest.mark.parametrize("refit", [False, True])
+@pytest.mark.parametrize("scale", ["row", "tensor", "group:8"])
+def test_rounding_is_plain_rounding(tiny: Tinies, refit: bool, scale: str) -> None:
+    original, quantize = tiny("clip"), Quantize(quantizer="clip2", scale=scale)
+    clip, report = calibrated(original, Calibrate(method="round", refit=refit), quantize)
+    assert list(clip.ternary) == original.plan.ternary_names
+    for name, ternary in clip.ternary.items():
+        plain = ternarize(original.clip.model.get_parameter(name), "clip2", scale)
+        assert torch.equal(ternary.codes, plain.codes)
+        assert torch.equal(ternary.scale_RG, plain.scale_RG)
+    assert {layer.how for layer in report.layers} == {"rounded"}
+    assert (report.calibrated == report.rounded) == (not refit)
+
+
+@pytest.mark.parametrize("scale", ["tensor", "group:8"])
+def test_other_granularities(tiny: Tinies, scale: str) -> None:
+    clip, report = calibrated(tiny("clip"), quantize=Quantize(scale=scale))
+    assert {ternary.granularity for ternary in clip.ternary.values()} == {scale}
+    ours, rounded = errors(report)
+    assert ours.mean() < rounded.mean()
+
+
+def test_only_what_the_plan_names(tiny: Tinies) -> None:
+    quantize = Quantize(image=Part(preset="ffn"), text=Part(preset="none"))
+    clip, _ = calibrated(tiny("clip"), quantize=quantize)
+    assert clip.ternary
+    assert all(name.startswith("vision_model") and ".mlp." in name for name in clip.ternary)
+    kept = [n for n, p in clip.model.named_parameters() if p.ndim > 1 and n not in clip.ternary]
+    assert all(
+        torch.equal(clip.model.get_parameter(n), tiny("clip").clip.model.get_parameter(n)) for n in kept
+    )
+
+
+def test_int8_activations_leave_no_hooks(tiny: Tinies) -> None:
+    original = tiny("clip")
+    clip, report = calibrated(original, quantize=Quantize(activations="int8"))
+    assert clip.activations == "int8"
+    modules = list(clip.model.modules())
+    assert not any(module._forward_pre_hooks or module._forward_hooks for module in modules)
+    _, in_float = calibrated(original)
+    assert report.rounded != in_float.rounded  # the report is of the model as it will run
+    assert report.calibrated.text > report.rounded.text
+
+
+def test_twice_the_same_bit_for_bit(tiny: Tinies) -> None:
+    (one, first), (other, second) = calibrated(tiny("clip")), calibrated(tiny("clip"))
+    assert first == second
+    for name, tensor in one.model.state_dict().items():
+        assert torch.equal(tensor, other.model.state_dict()[name])
+
+
+def test_original_is_left_alone_and_progress_is_told(tiny: Tinies) -> None:
+    clip, told = tiny("clip").copy(), []
+    plan = tiny("clip").plan
+    pairs, unseen = tiny("clip").pairs, tiny("clip").unseen
+    calibrate(clip, plan, Quantize(), Calibrate(), pairs, unseen, lambda *what: told.append(what))
+    assert [count for count, _ in told] == list(range(1, len(told) + 1))
+    assert {name for _, name in told} == set(plan.ternary_names) - {
+        "text_model.embeddings.token_embedding.weight"
+    }
+
+
+def test_layer_that_nothing_reads_stays_finite(tiny: Tinies) -> None:
+    """Behind it a weight is zero: no token of it counts."""
+    original = tiny("clip")
+    clip = original.copy()
+    with torch.no_grad():
+        clip.model.vision_model.encoder.layers[0].mlp.fc2.weight.zero_()
+    report = calibrate(clip, original.plan, Quantize(), Calibrate(), original.pairs, original.unseen)
+    assert all(bool(parameter.isfinite().all()) for parameter in clip.model.parameters())
+    assert report.calibrated.image > 0.5

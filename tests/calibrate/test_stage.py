@@ -1,0 +1,69 @@
+"""The stage on a run folder with pictures and captions."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from tclip.calibrate.stage import calibrate
+from tclip.errors import DataError
+from tclip.packed.load import load
+from tclip.progress import Collected
+from tclip.recipe.schema import Calibrate, Data, Model, Quantize, Recipe
+from tclip.run import Run, create_run, open_run
+from tests.calibrate.conftest import picture_of, text_of
+
+
+def run_with(pairs: int, folder: Path, model: Path, **sections: object) -> Run:
+    data = folder / "data"
+    data.mkdir()
+    rows = ["filepath,caption"]
+    for index in range(pairs):
+        picture_of(index).save(data / f"{index}.png")
+        rows.append(f"{index}.png,{text_of(index)}")
+    (data / "captions.csv").write_text("\n".join(rows) + "\n")
+    recipe = Recipe(
+        schema=1,
+        model=Model(id=str(model)),
+        data=Data(train=(str(data / "captions.csv"),)),
+        calibrate=Calibrate(pairs=16, batch_size=5),
+        train=None,
+        **sections,
+    )
+    return create_run(folder / "run", recipe, resume=False)
+
+
+def test_leaves_a_model_a_record_and_tables(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    run, progress = run_with(20, tmp_path, tiny_folder("clip")), Collected()
+    calibrate(run, progress)
+    clip = load(str(open_run(run.folder).calibrated))
+    record = json.loads((run.results / "calibration.json").read_text())
+    assert set(clip.ternary) == {layer["name"] for layer in record["layers"]}
+    assert record["calibrated"]["text"] > record["rounded"]["text"]
+    for name, ternary in clip.ternary.items():
+        assert torch.equal(clip.model.get_parameter(name), ternary.dense())
+    what, layers, cosines = progress.tables
+    assert what.title.startswith("What becomes ternary: ")
+    assert sum(row[2] for row in layers.rows) == len(clip.ternary)
+    assert [row[0] for row in cosines.rows] == ["image", "text"]
+
+
+def test_records_the_activations(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    run = run_with(6, tmp_path, tiny_folder("clip"), quantize=Quantize(activations="int8"))
+    calibrate(run, Collected())
+    assert load(str(run.calibrated)).activations == "int8"
+
+
+def test_two_pairs_are_enough(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    run = run_with(2, tmp_path, tiny_folder("clip"))
+    calibrate(run, Collected())
+    assert run.calibrated.is_dir()
+
+
+def test_too_few_pairs(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    run = run_with(1, tmp_path, tiny_folder("clip"))
+    with pytest.raises(DataError, match=r"captions\.csv hold 1 image-text pairs: calibration needs 2"):
+        calibrate(run, Collected())
+    assert not run.calibrated.exists()
