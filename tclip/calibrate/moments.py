@@ -50,7 +50,8 @@ class Moments:
     ) -> None:
         """Add tokens; those of weight 0 are left out."""
         counts = weight_N > 0
-        x_NI, y_NO, weight_N1 = x_NI[counts], y_NO[counts], weight_N[counts, None]
+        x_NI, y_NO = x_NI[counts].double(), y_NO[counts].double()
+        weight_N1 = weight_N[counts, None].double()
         weighted_NI, weighted_NO = x_NI * weight_N1, y_NO * weight_N1
         self.weight += weight_N1.sum()
         self.input_I += weighted_NI.sum(0)
@@ -64,7 +65,9 @@ class Moments:
         moment_II, cross_OI = self.input_II / self.weight, self.cross_OI / self.weight
         if has_bias:
             mean_I, mean_O = self.input_I / self.weight, self.output_O / self.weight
-            moment_II = moment_II - mean_I[:, None] * mean_I
+            # above the rounding errors, which are all that is left of a single token
+            floor_I = (1e-6 * moment_II.diagonal().mean()).expand(len(moment_II))
+            moment_II = moment_II - mean_I[:, None] * mean_I + floor_I.diag()
             cross_OI = cross_OI - mean_O[:, None] * mean_I
         return Fit(moment_II, cross_OI)
 
