@@ -84,9 +84,12 @@ def run_stage(run: Run, name: str, progress: Progress, resume: bool = False) -> 
     missing = [stage for stage in _needed(run, name) if stage not in run.finished()]
     if missing:
         raise UserError(f"{run.folder} is not ready for {name}: run `tclip {missing[0]} {run.folder}` first.")
-    if name == "train" and not resume:
-        shutil.rmtree(run.steps, ignore_errors=True)
-    STAGES[name].load()(run, progress)
+    function = STAGES[name].load()
+    if name == "calibrate" or (name == "train" and not resume):
+        shutil.rmtree(run.steps, ignore_errors=True)  # checkpoints of another start
+    # Before the work: a stage that stops half way must not pass for finished, nor what came after it.
+    run.forget(order[order.index(name) :])
+    function(run, progress)
     run.mark(name, stage_fingerprint(run.recipe, name), order[order.index(name) + 1 :])
 
 

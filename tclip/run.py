@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from tclip.errors import RecipeError, UserError
 from tclip.recipe.read import read_recipe
 from tclip.recipe.schema import Recipe
@@ -73,8 +75,14 @@ class Run:
 
     def mark(self, stage: str, fingerprint: str, later: Iterable[str]) -> None:
         """Record that a stage is finished; what the later stages left no longer follows from it."""
-        kept = {name: value for name, value in self.finished().items() if name not in set(later)}
-        write_json(self.folder / "stages.json", kept | {stage: fingerprint})
+        self.forget(later)
+        write_json(self.folder / "stages.json", self.finished() | {stage: fingerprint})
+
+    def forget(self, stages: Iterable[str]) -> None:
+        """Take back the records of stages: what they left is no longer to be relied on."""
+        gone = set(stages)
+        kept = {name: value for name, value in self.finished().items() if name not in gone}
+        write_json(self.folder / "stages.json", kept)
 
 
 def open_run(folder: Path) -> Run:
@@ -85,7 +93,8 @@ def open_run(folder: Path) -> Run:
     """
     if not (folder / "recipe.yaml").is_file():
         raise UserError(
-            f"{folder} is no run folder (it has no recipe.yaml): make one with `tclip compress MODEL --out {folder}`."
+            f"{folder} is no run folder (it has no recipe.yaml): "
+            f"make one with `tclip compress MODEL --out {folder}`."
         )
     return Run(folder, read_recipe(folder / "recipe.yaml"))
 
@@ -102,11 +111,7 @@ def create_run(folder: Path, recipe: Recipe, *, resume: bool) -> Run:
                 f"{folder} holds a run already: add --resume to go on with it, or give another --out."
             )
         earlier = read_recipe(folder / "recipe.yaml")
-        changed = [
-            key
-            for key in Recipe.model_fields
-            if key != "eval" and getattr(earlier, key) != getattr(recipe, key)
-        ]
+        changed = [key for key in _differing(earlier, recipe) if not key.startswith("eval.")]
         if changed:
             raise RecipeError(
                 f"{folder} was begun with another recipe (it differs in {', '.join(changed)}): "
@@ -115,6 +120,17 @@ def create_run(folder: Path, recipe: Recipe, *, resume: bool) -> Run:
     folder.mkdir(parents=True, exist_ok=True)
     write_recipe(recipe, folder / "recipe.yaml")
     return Run(folder, recipe)
+
+
+def _differing(one: Any, other: Any, prefix: str = "") -> list[str]:
+    """Return the dotted keys in which two recipes, or two sections, differ."""
+    if not (isinstance(one, BaseModel) and type(one) is type(other)):
+        return [] if one == other else [prefix.rstrip(".")]
+    return [
+        key
+        for name in type(one).model_fields
+        for key in _differing(getattr(one, name), getattr(other, name), f"{prefix}{name}.")
+    ]
 
 
 def fingerprint(*parts: Any) -> str:

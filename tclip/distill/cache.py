@@ -10,7 +10,8 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from tclip.errors import DataError, first_line
 
 # Embeddings are kept as fp16 and answered as such even when just computed, so that a run with a warm
 # cache has the very losses of a run with a cold one.
@@ -35,16 +38,21 @@ def cache_key(**identity: Any) -> str:
 
 
 class EmbeddingCache:
-    """Embeddings of one tower of one teacher, by text key."""
+    """Embeddings of one tower of one teacher, by text key.
+
+    Every method raises DataError where the file is damaged or cannot be read or written.
+    """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(path, timeout=120, isolation_level=None)
-        self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=NORMAL")
-        self._database.execute(
-            "CREATE TABLE IF NOT EXISTS embedding (key BLOB PRIMARY KEY, row BLOB) WITHOUT ROWID"
-        )
+        with self._explained():
+            self._database = sqlite3.connect(path, timeout=120, isolation_level=None)
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.execute("PRAGMA synchronous=NORMAL")
+            self._database.execute(
+                "CREATE TABLE IF NOT EXISTS embedding (key BLOB PRIMARY KEY, row BLOB) WITHOUT ROWID"
+            )
 
     def get(
         self, keys: Sequence[str], compute: Callable[[list[int]], Float[Tensor, "M E"]]
@@ -71,10 +79,22 @@ class EmbeddingCache:
         self._database.close()
 
     def _read(self, digest: bytes) -> bytes | None:
-        found = self._database.execute("SELECT row FROM embedding WHERE key = ?", (digest,)).fetchone()
+        with self._explained():
+            found = self._database.execute("SELECT row FROM embedding WHERE key = ?", (digest,)).fetchone()
         return None if found is None else found[0]
 
     def _write(self, rows: dict[bytes, bytes]) -> None:
-        self._database.execute("BEGIN IMMEDIATE")
-        self._database.executemany("INSERT OR IGNORE INTO embedding VALUES (?, ?)", rows.items())
-        self._database.execute("COMMIT")
+        with self._explained():
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.executemany("INSERT OR IGNORE INTO embedding VALUES (?, ?)", rows.items())
+            self._database.execute("COMMIT")
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            raise DataError(
+                f"The cache of teacher embeddings {self._path} cannot be used ({first_line(error)}): "
+                "delete it if it is damaged, or set teacher.cache to false."
+            ) from error

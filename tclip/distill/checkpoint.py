@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from tclip.errors import TrainingError, listed
+from tclip.errors import TrainingError, first_line, listed
 
 KEPT = 2
+STUDENT, OPTIMIZER, POSITION = "student.safetensors", "optimizer.safetensors", "position.json"
 
 
 @dataclass(frozen=True)
@@ -30,31 +32,37 @@ def save_checkpoint(
     """Write FOLDER/step-N with the student's trained state, the optimizer's state and the position."""
     folder.mkdir(parents=True, exist_ok=True)
     final = folder / f"step-{position.step:08d}"
+    for leftover in folder.glob(".writing-*"):  # of a process that was killed
+        shutil.rmtree(leftover)
     temporary = folder / f".writing-{os.getpid()}"
-    shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
-    save_file(_parameters(student), temporary / "student.safetensors")
-    save_file(_optimizer_tensors(student, optimizer), temporary / "optimizer.safetensors")
-    (temporary / "position.json").write_text(json.dumps(vars(position)), encoding="utf-8")
-    shutil.rmtree(final, ignore_errors=True)
+    save_file(_parameters(student), temporary / STUDENT)
+    save_file(_optimizer_tensors(student, optimizer), temporary / OPTIMIZER)
+    (temporary / POSITION).write_text(json.dumps(vars(position)), encoding="utf-8")
+    _discard(final)
     temporary.replace(final)
     for old in checkpoints(folder)[:-KEPT]:
-        shutil.rmtree(old)
+        _discard(old)
     return final
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """Return the whole checkpoints of a folder, oldest first."""
-    return sorted(folder.glob("step-*"))
+    """Return the whole checkpoints of a folder, oldest first; one that lacks a file is passed over."""
+    return sorted(
+        path
+        for path in folder.glob("step-*")
+        if all((path / name).is_file() for name in (STUDENT, OPTIMIZER, POSITION))
+    )
 
 
 def load_checkpoint(path: Path, student: nn.Module, optimizer: torch.optim.Optimizer) -> Position:
     """Put a checkpoint's state into the student and the optimizer.
 
     Raises:
-        TrainingError: the checkpoint is of another model or recipe.
+        TrainingError: the checkpoint is damaged, or of another model or recipe.
     """
-    saved, parameters = load_file(path / "student.safetensors"), _named(student)
+    saved, moments, position = _read(path)
+    parameters = _named(student)
     offenders = [
         name
         for name in sorted(saved.keys() | parameters.keys())
@@ -65,7 +73,6 @@ def load_checkpoint(path: Path, student: nn.Module, optimizer: torch.optim.Optim
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(saved[name])
-    moments = load_file(path / "optimizer.safetensors")
     for name, parameter in parameters.items():
         state = {
             key: moments[f"{name}/{key}"]
@@ -76,7 +83,24 @@ def load_checkpoint(path: Path, student: nn.Module, optimizer: torch.optim.Optim
             optimizer.state[parameter] = {
                 key: x if key == "step" else x.to(parameter.device) for key, x in state.items()
             }
-    return Position(**json.loads((path / "position.json").read_text(encoding="utf-8")))
+    return position
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Tensor], Position]:
+    try:
+        position = Position(**json.loads((path / POSITION).read_text(encoding="utf-8")))
+        return load_file(path / STUDENT), load_file(path / OPTIMIZER), position
+    except (SafetensorError, ValueError, TypeError) as error:
+        raise TrainingError(
+            f"The checkpoint {path} is damaged ({first_line(error)}): "
+            "delete that folder to go on from the one before."
+        ) from error
+
+
+def _discard(path: Path) -> None:
+    """Remove a folder under another name: removed half way it must not pass for a checkpoint."""
+    if path.exists():
+        shutil.rmtree(path.replace(path.with_name(f".writing-{path.name}")))
 
 
 def _named(student: nn.Module) -> dict[str, nn.Parameter]:

@@ -56,7 +56,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         groups = parameter_groups(self.student, self.train)
-        optimizer = torch.optim.AdamW(groups, lr=self.train.lr, betas=(0.9, 0.98))
+        optimizer = torch.optim.AdamW(groups, lr=self.train.lr, betas=(0.9, 0.98), fused=True)
         self.wrapped, self.optimizer = self.accelerator.prepare(self.student, optimizer)
         self.layers = LayerLosses(self.student.model, self.teacher.clip.model, self.train.losses)
         self.budget = Budget(self.train.steps, self.train.minutes)
@@ -95,7 +95,8 @@ class Trainer:
                     raise KeyboardInterrupt(
                         f"Training stopped after step {self.budget.step}; go on with --resume."
                     )
-        self._save()
+        if self.budget.step % self.train.checkpoint_every:
+            self._save()
 
     def _step(self, batch: Batch, progress: float) -> tuple[dict[str, float], float]:
         set_strength(self.student.model, strength(progress, self.train))
@@ -157,15 +158,16 @@ class Trainer:
         return float(self.accelerator.gather(torch.tensor([value], device=self.accelerator.device)).max())
 
     def _check(self, losses: dict[str, float], batch: Batch) -> None:
-        total = sum(losses.values())
+        total = self._agreed(sum(losses.values()))
         if math.isnan(self.first_loss):
             self.first_loss = total
         if math.isfinite(total) and total <= EXPLODED * max(self.first_loss, 1e-6) + 1:
             return
         last = checkpoints(self.folder)
         raise TrainingError(
-            f"The loss is {total:.3g} at step {self.budget.step} (it began at {self.first_loss:.3g}); "
-            f"last good checkpoint: {last[-1] if last else 'none yet'}. Lower train.lr, or look at the batch: "
+            f"The loss is {total:.3g} at step {self.budget.step + 1} (it began at {self.first_loss:.3g}); "
+            f"last good checkpoint: {last[-1] if last else 'none yet'}. "
+            f"Lower train.lr, or look at the batch: "
             f"{', '.join(batch.keys[:8])}{', ...' if len(batch.keys) > 8 else ''}."
         )
 

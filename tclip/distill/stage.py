@@ -11,6 +11,7 @@ from tclip.data.stream import PairStream
 from tclip.distill.loop import Trainer
 from tclip.distill.student import Student, make_trainable
 from tclip.distill.teacher import embedding_width, make_teacher
+from tclip.errors import TrainingError
 from tclip.models.clip import Clip, Inputs
 from tclip.models.load import load_dense
 from tclip.packed.load import load_packed
@@ -25,7 +26,8 @@ def train(run: Run, progress: Progress) -> None:
     """Train RUN/calibrated into RUN/trained, resuming from RUN/steps if a checkpoint lies there.
 
     Raises:
-        TrainingError: the loss is not finite or has exploded, or a checkpoint is of another recipe.
+        TrainingError: the loss is not finite or has exploded, a checkpoint is of another recipe, or the
+            batch cannot be shared out among the processes.
         DataError: the data cannot be read.
     """
     from accelerate.utils import set_seed
@@ -36,6 +38,11 @@ def train(run: Run, progress: Progress) -> None:
         return
     set_seed(settings.seed)
     accelerator = _accelerator(settings)
+    if settings.batch_size % accelerator.num_processes:
+        raise TrainingError(
+            f"train.batch_size {settings.batch_size} cannot be shared out evenly among "
+            f"{accelerator.num_processes} processes: set a multiple of {accelerator.num_processes}."
+        )
     student_clip, teacher_clip = _models(run, accelerator.device)
     stream = _stream(recipe, settings, accelerator)
     teacher = make_teacher(

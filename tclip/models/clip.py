@@ -45,6 +45,7 @@ class Clip:
         ternary: codes and scales of its ternary weights by parameter name; the model holds their
             dense products. Empty for an ordinary model.
         activations: "int8" if its ternary layers round their inputs, else "float".
+        base: for one read from a packed folder, the model that it was made from.
     """
 
     model: Any
@@ -53,6 +54,7 @@ class Clip:
     source: ModelSource
     ternary: dict[str, TernaryTensor] = field(default_factory=dict)
     activations: str = "float"
+    base: ModelSource | None = None
 
     @property
     def family(self) -> Family:

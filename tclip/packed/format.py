@@ -12,7 +12,9 @@ needs: the version, and for each ternary weight its shape; and for every tensor 
 import json
 import zlib
 from dataclasses import asdict, dataclass
-from typing import Any
+
+import torch
+from torch import Tensor
 
 from tclip.errors import FormatError
 
@@ -67,13 +69,13 @@ def parse_header(metadata: dict[str, str] | None, where: str) -> Header:
             )
         shapes = {str(name): [int(n) for n in shape] for name, shape in document["shapes"].items()}
         checksums = {str(name): int(value) for name, value in document["checksums"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise FormatError(f"The header of {where} is damaged ({error!r}): fetch or pack it again.") from error
-    if any(n < 0 for shape in shapes.values() for n in shape):
-        raise FormatError(f"The header of {where} is damaged (a negative size): fetch or pack it again.")
+    if version < 1 or any(n < 0 for shape in shapes.values() for n in shape):
+        raise FormatError(f"The header of {where} is damaged (a negative number): fetch or pack it again.")
     return Header(version, shapes, checksums)
 
 
-def checksum(data: Any) -> int:
-    """Return the CRC-32 of a tensor's bytes."""
-    return zlib.crc32(data)
+def checksum(tensor: Tensor) -> int:
+    """Return the CRC-32 of a tensor's bytes, of any shape and dtype."""
+    return zlib.crc32(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)

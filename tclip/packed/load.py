@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from tclip.errors import FormatError, listed
-from tclip.models.clip import Clip
+from tclip.models.clip import Clip, ModelSource
 from tclip.models.fetch import ModelFiles, fetch
 from tclip.models.load import clip_from, dense_model, empty_model
 from tclip.packed.read import read_packed
+from tclip.packed.replace import restore_folder
 from tclip.ternary.activations import quantize_activations
 
 
@@ -24,6 +25,7 @@ def load(spec: str | Path, revision: str | None = None) -> Clip:
         ModelError: it cannot be found or read, or is of another architecture.
         FormatError: it is packed and damaged or newer.
     """
+    restore_folder(Path(spec).expanduser())
     files = fetch(str(spec), revision)
     return _packed_clip(files) if files.is_packed else clip_from(files, dense_model(files))
 
@@ -35,6 +37,7 @@ def load_packed(folder: Path) -> Clip:
         ModelError: it is no model folder.
         FormatError: it is not packed, damaged or newer.
     """
+    restore_folder(folder)
     files = fetch(str(folder))
     if not files.is_packed:
         raise FormatError(f"{folder} is not ternary: compress it first.")
@@ -50,10 +53,24 @@ def _packed_clip(files: ModelFiles) -> Clip:
         model.load_state_dict(weights)
     clip = clip_from(files, model)
     clip.ternary = packed.ternary
-    clip.activations = files.config["quantization_config"].get("activations", "float")
+    clip.base, clip.activations = _described(files)
     if clip.activations == "int8":
         quantize_activations(model, packed.ternary)
     return clip
+
+
+def _described(files: ModelFiles) -> tuple[ModelSource, str]:
+    """Return what a config.json says of the base model and of activations."""
+    quantization = files.config["quantization_config"]
+    try:
+        base = ModelSource(**quantization["base_model"])
+        activations = {"float": "float", "int8": "int8"}[quantization["activations"]]
+    except (KeyError, TypeError) as error:
+        raise FormatError(
+            f"The quantization_config in {files.folder / 'config.json'} is damaged ({error!r}): "
+            "fetch or pack it again."
+        ) from error
+    return base, activations
 
 
 def _check_shapes(expected: dict[str, Tensor], found: dict[str, Tensor], folder: Path) -> None:

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from tclip.errors import FormatError, listed
 from tclip.packed.format import CODES, MODEL_FILE, SCALE, Header, checksum, parse_header
+from tclip.packed.replace import restore_folder
 from tclip.ternary.codec import unpack_base3
 from tclip.ternary.tensor import TernaryTensor
 
-FLOATS = (torch.float16, torch.float32)
+DTYPES = ("U8", "F16", "F32")
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ def read_packed(folder: Path) -> PackedTensors:
     Raises:
         FormatError: the file is missing, foreign, damaged or newer; the message names the tensor.
     """
+    restore_folder(folder)
     path = folder / MODEL_FILE
     if not path.is_file():
         raise FormatError(f"{folder} has no {MODEL_FILE}: give a folder that `tclip pack` wrote.")
@@ -56,11 +58,13 @@ def _read(file: Any, header: Header, where: str) -> PackedTensors:
     expected = set(header.checksums)
     offenders = [f"{name} is missing" for name in sorted((expected | of_ternary) - names)]
     offenders += [f"{name} is unknown" for name in sorted(names - expected)]
+    dtypes = {name: file.get_slice(name).get_dtype() for name in sorted(names)}
+    offenders += [f"{name} is {dtype}" for name, dtype in dtypes.items() if dtype not in DTYPES]
     if offenders:
         raise FormatError(f"{where} is damaged; fetch or pack it again:{listed(offenders)}")
     tensors = {name: file.get_tensor(name) for name in sorted(names)}
     for name, tensor in tensors.items():
-        if checksum(tensor.numpy().data.cast("B") if tensor.numel() else b"") != header.checksums[name]:
+        if checksum(tensor) != header.checksums[name]:
             raise FormatError(
                 f"{where} is damaged: the bytes of {name} have changed; fetch or pack it again."
             )
@@ -71,7 +75,7 @@ def _read(file: Any, header: Header, where: str) -> PackedTensors:
 
 def _ternary(tensors: dict[str, Tensor], name: str, shape: list[int], where: str) -> TernaryTensor:
     codes, scale_RG = tensors[name + CODES], _float(tensors[name + SCALE], name + SCALE, where)
-    if codes.dtype != torch.uint8 or codes.ndim != 1 or scale_RG.ndim != 2 or (scale_RG < 0).any():
+    if codes.dtype != torch.uint8 or codes.ndim != 1 or scale_RG.ndim != 2:
         raise FormatError(
             f"{where} is damaged: {name} is not base-3 bytes with scales; fetch or pack it again."
         )
@@ -82,6 +86,6 @@ def _ternary(tensors: dict[str, Tensor], name: str, shape: list[int], where: str
 
 
 def _float(tensor: Tensor, name: str, where: str) -> Tensor:
-    if tensor.dtype not in FLOATS or not torch.isfinite(tensor).all():
+    if tensor.dtype == torch.uint8 or not torch.isfinite(tensor).all():
         raise FormatError(f"{where} is damaged: {name} is not made of finite floats; fetch or pack it again.")
     return tensor.float()

@@ -1,8 +1,11 @@
 """How large a packed model is: real bytes of real files."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from safetensors import safe_open
 
 from tclip.packed.format import CODES, MODEL_FILE, SCALE
 from tclip.packed.read import read_packed
@@ -64,20 +67,19 @@ def measure(folder: Path) -> Size:
         FormatError: it is not packed, or damaged.
     """
     packed = read_packed(folder)
+    stored = {name + ending for name in packed.ternary for ending in (CODES, SCALE)}
     num_ternary = sum(tensor.codes.numel() for tensor in packed.ternary.values())
     return Size(
         model_bytes=(folder / MODEL_FILE).stat().st_size,
         folder_bytes=sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
         num_weights=num_ternary + sum(tensor.numel() for tensor in packed.floats.values()),
         num_ternary=num_ternary,
-        ternary_bytes=_ternary_bytes(folder / MODEL_FILE),
+        ternary_bytes=_stored_bytes(folder / MODEL_FILE, stored),
         num_zeros=sum(int((tensor.codes == 0).sum()) for tensor in packed.ternary.values()),
     )
 
 
-def _ternary_bytes(path: Path) -> int:
-    from safetensors import safe_open
-
+def _stored_bytes(path: Path, names: Iterable[str]) -> int:
     with safe_open(path, framework="pt") as file:
-        tensors = [file.get_tensor(name) for name in file.keys() if name.endswith((CODES, SCALE))]  # noqa: SIM118
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        tensors = [file.get_tensor(name) for name in names]
+    return sum(tensor.nbytes for tensor in tensors)

@@ -1,7 +1,9 @@
 """Writing a ternary model: whole or not at all."""
 
+import glob
 import os
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from tclip.packed.format import (
     Header,
     checksum,
 )
+from tclip.packed.replace import replace_folder
 from tclip.ternary.codec import pack_base3
 
 DTYPES = {"float16": torch.float16, "float32": torch.float32}
@@ -40,8 +43,9 @@ def write_packed(clip: Clip, folder: Path, dtype: str = "float16") -> None:
         raise FormatError(f"{clip.source.id} has no ternary weights: calibrate it first.")
     tensors = _tensors(clip, DTYPES[dtype])
     folder.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.parent.glob(f"{glob.escape(f'.{folder.name}.writing-')}*"):
+        shutil.rmtree(leftover, ignore_errors=True)  # of a writer that was killed
     temporary = folder.with_name(f".{folder.name}.writing-{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir()
         _save_config(clip, temporary, dtype)
@@ -50,22 +54,12 @@ def write_packed(clip: Clip, folder: Path, dtype: str = "float16") -> None:
         header = Header(
             FORMAT_VERSION,
             {name: list(tensor.codes.shape) for name, tensor in clip.ternary.items()},
-            {name: checksum(tensor.numpy().data.cast("B")) for name, tensor in tensors.items()},
+            {name: checksum(tensor) for name, tensor in tensors.items()},
         )
         save_file(tensors, temporary / MODEL_FILE, {"format": "pt", METADATA_KEY: header.to_json()})
         replace_folder(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def replace_folder(new: Path, folder: Path) -> None:
-    """Put a finished folder in the place of another; at every moment one of the two is whole on disk."""
-    old = folder.with_name(f".{folder.name}.old")
-    if folder.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        folder.rename(old)
-    new.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _tensors(clip: Clip, dtype: torch.dtype) -> dict[str, Tensor]:
@@ -105,7 +99,7 @@ def _save_config(clip: Clip, folder: Path, dtype: str) -> None:
         "scale": granularities,
         "dtype": dtype,
         "activations": clip.activations,
-        "base_model": {"id": clip.source.id, "revision": clip.source.revision, "commit": clip.source.commit},
+        "base_model": asdict(clip.base or clip.source),
     }
     try:
         config.save_pretrained(folder)

@@ -28,7 +28,7 @@ def pack_base3(codes: Int8[Tensor, "..."]) -> UInt8[Tensor, " P"]:
         ValueError: a code is none of -1, 0, +1.
     """
     flat = codes.flatten()
-    if flat.numel() and int(flat.abs().max()) > 1:
+    if ((flat < -1) | (flat > 1)).any():  # not by abs(), which leaves int8's -128 as it is
         raise ValueError("codes must be -1, 0 or +1")
     padding = num_bytes(flat.numel()) * CODES_PER_BYTE - flat.numel()
     digits_P5 = (torch.nn.functional.pad(flat, (0, padding)) + 1).reshape(-1, CODES_PER_BYTE)

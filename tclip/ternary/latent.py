@@ -35,9 +35,11 @@ class StraightThrough(torch.autograd.Function):
         ctx: Any, weight_RGN: Tensor, scale_RG1: Tensor, threshold_RG1: Tensor, strength: float
     ) -> Tensor:
         """Return w + strength (s T - w), [R, G, N]."""
-        ctx.save_for_backward(weight_RGN, scale_RG1, threshold_RG1)
+        # s T without integer codes: a training step makes this for every weight, so passes count
+        signed_RGN = torch.copysign(scale_RG1, weight_RGN)
+        ternary_RGN = torch.where(weight_RGN.abs() > threshold_RG1, signed_RGN, 0.0)
+        ctx.save_for_backward(weight_RGN, scale_RG1, ternary_RGN)
         ctx.strength = strength
-        ternary_RGN = codes_of(weight_RGN, threshold_RG1) * scale_RG1
         return ternary_RGN if strength == 1 else torch.lerp(weight_RGN, ternary_RGN, strength)
 
     @staticmethod
@@ -46,10 +48,10 @@ class StraightThrough(torch.autograd.Function):
         (grad_RGN,) = grads
         if not ctx.needs_input_grad[1]:
             return grad_RGN, None, None, None
-        weight_RGN, scale_RG1, threshold_RG1 = ctx.saved_tensors
-        ratio_RGN = weight_RGN / scale_RG1
-        slope_RGN = codes_of(weight_RGN, threshold_RG1) - ratio_RGN * (ratio_RGN.abs() < 1)
-        return grad_RGN, ctx.strength * (grad_RGN * slope_RGN).sum(-1, keepdim=True), None, None
+        weight_RGN, scale_RG1, ternary_RGN = ctx.saved_tensors
+        inside_RGN = torch.where(weight_RGN.abs() < scale_RG1, weight_RGN, 0.0)
+        total_RG1 = ((ternary_RGN - inside_RGN) * grad_RGN).sum(-1, keepdim=True)
+        return grad_RGN, ctx.strength * total_RG1 / scale_RG1, None, None
 
 
 class LatentTernary(nn.Module):

@@ -17,14 +17,22 @@ class TernaryTensor:
     Attributes:
         codes: int8, in the weight's own shape, each -1, 0 or +1.
         scale_RG: float32, one scale for each group of codes.reshape(R, G, -1), never negative.
+
+    Raises:
+        ValueError: there are no codes, the scales are not those of a granularity, or one is negative.
     """
 
     codes: Int8[Tensor, "..."]
     scale_RG: Float[Tensor, "R G"]
 
     def __post_init__(self) -> None:
-        if self.codes.numel() % max(1, self.scale_RG.numel()):
-            raise ValueError(f"{self.codes.numel()} codes cannot share {self.scale_RG.numel()} scales evenly")
+        shape, (rows, groups) = list(self.codes.shape), self.scale_RG.shape
+        if not shape or not self.codes.numel():
+            raise ValueError(f"a weight of shape {shape} has no rows of codes")
+        if (rows, groups) != (1, 1) and (rows != shape[0] or not groups or self.codes[0].numel() % groups):
+            raise ValueError(f"a weight of shape {shape} cannot have scales of shape {[rows, groups]}")
+        if (self.scale_RG < 0).any():
+            raise ValueError("a scale is negative")
 
     def dense(self) -> Float[Tensor, "..."]:
         """Return the float32 weight scale x code in the weight's own shape (exact: no rounding)."""
