@@ -78,6 +78,11 @@ def parity_table(report: ParityReport) -> Table:
 
 def _pairs(recipe: Recipe, num_pairs: int) -> tuple[list[Image.Image], list[str]]:
     specs = recipe.data.calibrate or recipe.data.train
+    if not specs:
+        raise DataError(
+            "The recipe names no image-text pairs to compare the exported files on: "
+            "set data.calibrate or data.train."
+        )
     pairs = take_pairs([open_pairs(spec, recipe.data.split) for spec in specs], num_pairs)
     if not pairs:
         raise DataError(f"{', '.join(specs)} hold no image-text pairs to compare the exported files on.")

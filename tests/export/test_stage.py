@@ -83,5 +83,5 @@ def test_recipe_without_onnx_writes_nothing(run: Run) -> None:
 
 def test_no_data_to_compare_on(run: Run) -> None:
     recipe = run.recipe.model_copy(update={"data": Data()})
-    with pytest.raises(DataError, match="to compare"):
+    with pytest.raises(DataError, match="to compare the exported files on"):
         stage.export(Run(run.folder, recipe), Collected())
