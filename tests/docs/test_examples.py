@@ -1,0 +1,55 @@
+"""The guides' commands and programs run as they are written, one after the other, in one folder."""
+
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tclip.cli.app import main
+from tclip.demo.dataset import model_folder, write_scenes
+
+DOCS = Path(__file__).parents[2] / "docs"
+BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def examples(page: str) -> list[tuple[str, str]]:
+    """The blocks of a page in order: language and text."""
+    return BLOCK.findall((DOCS / page).read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(model_folder(), tmp_path / "my-clip")
+    data = write_scenes(tmp_path / "drawn", num_train=96, num_test=64, seed=0)
+    data.scenes.rename(tmp_path / "pairs")
+    (tmp_path / "sets").mkdir()
+    data.shapes.rename(tmp_path / "sets" / "shapes")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TCLIP_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    for line in text.replace("\\\n", " ").splitlines():
+        program, *arguments = shlex.split(line)
+        assert program == "tclip", line
+        yield arguments
+
+
+def test_every_example_of_the_guide_and_the_format_runs(
+    users_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blocks = examples("guide.md") + examples("format.md")
+    assert [language for language, _ in blocks].count("python") == 3
+    for language, text in blocks:
+        if language == "sh":
+            for arguments in commands(text):
+                code = main(arguments)
+                assert code == 0, (arguments, capsys.readouterr().err)
+        else:
+            exec(compile(text, "example", "exec"), {"__name__": "example"})
+    assert (users_folder / "runs/try/onnx/text_encoder.onnx").is_file()
+    assert "ternary weights; one of them:" in capsys.readouterr().out
