@@ -1,6 +1,7 @@
 """The guides' commands and programs run as they are written, one after the other, in one folder."""
 
 import re
+import runpy
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -50,6 +51,7 @@ def test_every_example_of_the_guide_and_the_format_runs(
                 code = main(arguments)
                 assert code == 0, (arguments, capsys.readouterr().err)
         else:
-            exec(compile(text, "example", "exec"), {"__name__": "example"})
+            (users_folder / "example.py").write_text(text, encoding="utf-8")
+            runpy.run_path("example.py")
     assert (users_folder / "runs/try/onnx/text_encoder.onnx").is_file()
     assert "ternary weights; one of them:" in capsys.readouterr().out
