@@ -51,7 +51,7 @@ class CalibrationReport:
         return asdict(self)
 
     def tables(self) -> list[Table]:
-        """Return the layers' errors by tower and role, and the cosines."""
+        """Return the layers' errors by tower and role, where any was looked at, and the cosines."""
         groups: dict[tuple[str, str], list[LayerReport]] = {}
         for layer in self.layers:
             groups.setdefault((layer.tower, layer.role), []).append(layer)
@@ -64,14 +64,11 @@ class CalibrationReport:
             ["image", self.rounded.image, self.calibrated.image],
             ["text", self.rounded.text, self.calibrated.text],
         ]
-        return [
-            Table("Relative output error of the ternary layers (mean)", columns, rows),
-            Table(
-                "Cosine to the original's embeddings (unseen pairs)",
-                ["tower", "rounded", "calibrated"],
-                cosines,
-            ),
-        ]
+        title = "Cosine to the original's embeddings (unseen pairs)"
+        tables = [Table(title, ["tower", "rounded", "calibrated"], cosines)]
+        if any(layer.error is not None for layer in self.layers):
+            tables.insert(0, Table("Relative output error of the ternary layers (mean)", columns, rows))
+        return tables
 
 
 def _mean(layers: list[LayerReport], what: str) -> float | None:

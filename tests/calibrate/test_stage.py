@@ -28,9 +28,8 @@ def run_with(pairs: int, folder: Path, model: Path, **sections: object) -> Run:
         schema=1,
         model=Model(id=str(model)),
         data=Data(train=(str(data / "captions.csv"),)),
-        calibrate=Calibrate(pairs=16, batch_size=5),
         train=None,
-        **sections,
+        **{"calibrate": Calibrate(pairs=16, batch_size=5), **sections},
     )
     return create_run(folder / "run", recipe, resume=False)
 
@@ -48,6 +47,16 @@ def test_leaves_a_model_a_record_and_tables(tiny_folder: Callable[[str], Path], 
     assert what.title.startswith("What becomes ternary: ")
     assert sum(row[2] for row in layers.rows) == len(clip.ternary)
     assert [row[0] for row in cosines.rows] == ["image", "text"]
+
+
+def test_rounding_looks_at_no_output_and_shows_no_errors(
+    tiny_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    rounding = Calibrate(method="round", refit=False, pairs=4)
+    run, progress = run_with(6, tmp_path, tiny_folder("clip"), calibrate=rounding), Collected()
+    calibrate(run, progress)
+    _, cosines = progress.tables
+    assert all(abs(rounded - calibrated) < 1e-6 for _, rounded, calibrated in cosines.rows)
 
 
 def test_records_the_activations(tiny_folder: Callable[[str], Path], tmp_path: Path) -> None:
