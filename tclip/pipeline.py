@@ -1,6 +1,7 @@
 """The stages in order, on one run folder. Each reads what the one before left on disk."""
 
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -11,7 +12,7 @@ from tclip.errors import UserError, unknown_name
 from tclip.progress import Progress
 from tclip.recipe.preflight import check_recipe
 from tclip.recipe.schema import Recipe
-from tclip.run import Run, create_run, fingerprint
+from tclip.run import Run, create_run, fingerprint, is_first_process
 
 StageFunction = Callable[[Run, Progress], None]
 
@@ -45,7 +46,8 @@ def compress(
 
     Args:
         recipe: the resolved recipe.
-        folder: the run folder, made if it does not exist.
+        folder: the run folder, made if it does not exist. Of several processes under `accelerate launch`
+            the first does everything; the others take part in training.
         progress: who is told.
         resume: go on with a run that the folder holds; stages that are finished are not run again.
         last: the stage to stop after, a name of STAGES.
@@ -59,7 +61,7 @@ def compress(
     run = create_run(folder, recipe, resume=resume)
     order = list(STAGES)
     for name in order[: order.index(last) + 1]:
-        if run.finished().get(name) == stage_fingerprint(recipe, name):
+        if _is_finished(run, name):
             progress.note(f"{name}: finished before")
         else:
             run_stage(run, name, progress, resume=resume)
@@ -81,9 +83,10 @@ def run_stage(run: Run, name: str, progress: Progress, resume: bool = False) -> 
     if name not in STAGES:
         raise UserError(unknown_name("stage", name, STAGES))
     order = list(STAGES)
-    missing = [stage for stage in _needed(run, name) if stage not in run.finished()]
-    if missing:
-        raise UserError(f"{run.folder} is not ready for {name}: run `tclip {missing[0]} {run.folder}` first.")
+    if not is_first_process():
+        _take_part(run, name, progress)
+        return
+    _check_ready(run, name)
     function = STAGES[name].load()
     if name == "calibrate" or (name == "train" and not resume):
         shutil.rmtree(run.steps, ignore_errors=True)  # checkpoints of another start
@@ -91,6 +94,29 @@ def run_stage(run: Run, name: str, progress: Progress, resume: bool = False) -> 
     run.forget(order[order.index(name) :])
     function(run, progress)
     run.mark(name, stage_fingerprint(run.recipe, name), order[order.index(name) + 1 :])
+
+
+def _take_part(run: Run, name: str, progress: Progress) -> None:
+    """Do what falls to a process that is not the first: to train, once the first has calibrated."""
+    if name == "train":
+        while not _is_finished(run, "calibrate"):
+            time.sleep(1)
+        STAGES[name].load()(run, progress)
+
+
+def _check_ready(run: Run, name: str) -> None:
+    """Refuse a stage whose forerunners have not been run, or were run with another recipe."""
+    stale = [stage for stage in _needed(run, name) if not _is_finished(run, stage)]
+    if stale:
+        first = stale[0]
+        why = f"{first} was run with other settings" if first in run.finished() else f"{first} is missing"
+        raise UserError(
+            f"{run.folder} is not ready for {name}, {why}: run `tclip {first} {run.folder}` first."
+        )
+
+
+def _is_finished(run: Run, name: str) -> bool:
+    return run.finished().get(name) == stage_fingerprint(run.recipe, name)
 
 
 def stage_fingerprint(recipe: Recipe, name: str) -> str:

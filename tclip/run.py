@@ -20,7 +20,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tclip.errors import RecipeError, UserError
+from tclip.errors import RecipeError, UserError, first_line
+from tclip.recipe.local import absolute
 from tclip.recipe.read import read_recipe
 from tclip.recipe.schema import Recipe
 from tclip.recipe.write import write_recipe
@@ -69,9 +70,18 @@ class Run:
         return self.trained if self.recipe.train else self.calibrated
 
     def finished(self) -> dict[str, str]:
-        """Return the fingerprint with which each finished stage was run, by stage."""
+        """Return the fingerprint with which each finished stage was run, by stage.
+
+        Raises:
+            UserError: the record is damaged.
+        """
         path = self.folder / "stages.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        try:
+            return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+        except (ValueError, TypeError) as error:
+            raise UserError(
+                f"{path} is damaged ({first_line(error)}): delete it, and run the stages again."
+            ) from error
 
     def mark(self, stage: str, fingerprint: str, later: Iterable[str]) -> None:
         """Record that a stage is finished; what the later stages left no longer follows from it."""
@@ -99,12 +109,23 @@ def open_run(folder: Path) -> Run:
     return Run(folder, read_recipe(folder / "recipe.yaml"))
 
 
+def is_first_process() -> bool:
+    """Return whether this is the first, or only, of the processes that `accelerate launch` started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def create_run(folder: Path, recipe: Recipe, *, resume: bool) -> Run:
     """Make a run folder for a recipe, or take up one that has the same recipe.
+
+    Local paths of the recipe become absolute, so that later commands may be given from any folder. Of several
+    processes the first makes the folder.
 
     Raises:
         RecipeError: the folder holds a run already, and it is not to be resumed or has another recipe.
     """
+    recipe = _with_absolute_paths(recipe)
+    if not is_first_process():
+        return Run(folder, recipe)
     if (folder / "recipe.yaml").is_file():
         if not resume:
             raise RecipeError(
@@ -120,6 +141,19 @@ def create_run(folder: Path, recipe: Recipe, *, resume: bool) -> Run:
     folder.mkdir(parents=True, exist_ok=True)
     write_recipe(recipe, folder / "recipe.yaml")
     return Run(folder, recipe)
+
+
+def _with_absolute_paths(recipe: Recipe) -> Recipe:
+    model, teacher, data, measured = recipe.model, recipe.teacher, recipe.data, recipe.eval
+    changed = {
+        "model": model.model_copy(update={"id": model.id and absolute(model.id)}),
+        "teacher": teacher.model_copy(update={"id": teacher.id and absolute(teacher.id)}),
+        "data": data.model_copy(
+            update={key: tuple(map(absolute, getattr(data, key))) for key in ("train", "calibrate")}
+        ),
+        "eval": measured.model_copy(update={"data": tuple(map(absolute, measured.data))}),
+    }
+    return recipe.model_copy(update=changed)
 
 
 def _differing(one: Any, other: Any, prefix: str = "") -> list[str]:

@@ -45,8 +45,8 @@ class EmbeddingCache:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
         with self._explained():
+            path.parent.mkdir(parents=True, exist_ok=True)
             self._database = sqlite3.connect(path, timeout=120, isolation_level=None)
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=NORMAL")
@@ -93,8 +93,9 @@ class EmbeddingCache:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, OSError) as error:
             raise DataError(
                 f"The cache of teacher embeddings {self._path} cannot be used ({first_line(error)}): "
-                "delete it if it is damaged, or set teacher.cache to false."
+                "delete it if it is damaged, name another folder in TCLIP_CACHE, or set teacher.cache "
+                "to false."
             ) from error

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tclip.errors import TrainingError, first_line, listed
 
 KEPT = 2
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # AdamW's state of a parameter
 STUDENT, OPTIMIZER, POSITION = "student.safetensors", "optimizer.safetensors", "position.json"
 
 
@@ -68,22 +69,25 @@ def load_checkpoint(path: Path, student: nn.Module, optimizer: torch.optim.Optim
         for name in sorted(saved.keys() | parameters.keys())
         if name not in saved or name not in parameters or saved[name].shape != parameters[name].shape
     ]
+    offenders += [key for key, x in sorted(moments.items()) if not _fits(key, x, parameters)]
     if offenders:
         raise TrainingError(f"{path} does not fit this model and recipe:{listed(offenders[:8])}")
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(saved[name])
     for name, parameter in parameters.items():
-        state = {
-            key: moments[f"{name}/{key}"]
-            for key in ("step", "exp_avg", "exp_avg_sq")
-            if f"{name}/{key}" in moments
-        }
+        state = {key: moments[f"{name}/{key}"] for key in MOMENTS if f"{name}/{key}" in moments}
         if state:
             optimizer.state[parameter] = {
                 key: x if key == "step" else x.to(parameter.device) for key, x in state.items()
             }
     return position
+
+
+def _fits(key: str, moment: Tensor, parameters: dict[str, nn.Parameter]) -> bool:
+    name, _, kind = key.rpartition("/")
+    known = name in parameters and kind in MOMENTS
+    return known and (kind == "step" or moment.shape == parameters[name].shape)
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Tensor], Position]:

@@ -4,7 +4,7 @@ B batch, T tokens, D width, H heads, K width of a head.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,6 +17,7 @@ from tclip.errors import TrainingError
 from tclip.recipe.schema import Losses
 
 _BLOCK = re.compile(r"(vision|text)_model\..*\blayers?\.\d+$")
+Average = Callable[[Tensor], Tensor]
 _RELATIONS = ("q_proj", "k_proj", "v_proj", "query", "key", "value")
 
 
@@ -36,6 +37,11 @@ class LayerLosses:
         self._seen: tuple[dict[str, Tensor], dict[str, Tensor]] = ({}, {})
         if self.active:
             self._blocks = _blocks(student)
+            if not self._blocks:
+                raise TrainingError(
+                    "train.losses.layers and train.losses.attention know no encoder layers in this model: "
+                    "set both weights to 0."
+                )
             if self._blocks != _blocks(teacher) or _widths(student) != _widths(teacher):
                 raise TrainingError(
                     "train.losses.layers and train.losses.attention need a teacher of the student's shape: "
@@ -59,14 +65,18 @@ class LayerLosses:
             for handle in handles:
                 handle.remove()
 
-    def losses(self) -> dict[str, Float[Tensor, ""]]:
-        """Return the weighted losses of what was recorded, by name; empty if none is switched on."""
+    def losses(self, average: Average) -> dict[str, Float[Tensor, ""]]:
+        """Return the weighted losses of what was recorded, by name; empty if none is switched on.
+
+        Args:
+            average: takes the mean of a tensor over all processes.
+        """
         if not self.active:
             return {}
         student, teacher = self._seen
         found = {}
         if self._weights.layers > 0:
-            errors = [relative_error(student[name], teacher[name]) for name in self._blocks]
+            errors = [relative_error(student[name], teacher[name], average) for name in self._blocks]
             found["layers"] = self._weights.layers * _mean(errors)
         if self._weights.attention > 0:
             names = [name for name in student if name.rpartition(".")[2] in _RELATIONS]
@@ -97,12 +107,18 @@ class LayerLosses:
 
 
 def relative_error(
-    student_BTD: Float[Tensor, "B T D"], teacher_BTD: Float[Tensor, "B T D"]
+    student_BTD: Float[Tensor, "B T D"], teacher_BTD: Float[Tensor, "B T D"], average: Average
 ) -> Float[Tensor, ""]:
-    """Squared difference of two hidden states relative to the teacher's variance (0: equal)."""
+    """Squared difference of two hidden states relative to the teacher's variance (0: equal).
+
+    The variance is that of all processes' rows: relative to its own, a process would weigh its rows by how
+    alike they happen to be.
+    """
     teacher_BTD = teacher_BTD.detach().float()
     error = (student_BTD.float() - teacher_BTD).square().mean()
-    return error / teacher_BTD.var(dim=(0, 1)).mean().clamp(min=1e-6)
+    mean_D = average(teacher_BTD.mean(dim=(0, 1)))
+    variance = average((teacher_BTD - mean_D).square().mean())
+    return error / variance.clamp(min=1e-6)
 
 
 def relation_divergence(

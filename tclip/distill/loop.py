@@ -83,9 +83,7 @@ class Trainer:
         self.progress.begin("train", self.train.steps)
         with _stop_signals() as stopped:
             while (progress := self._agreed(self.budget.progress)) < 1:
-                batch = next(batches)
-                losses, norm = self._step(batch, progress)
-                self._check(losses, batch)
+                losses, norm = self._step(next(batches), progress)
                 self.budget.step += 1
                 self._tell(losses, norm, progress)
                 ends = self._agreed(float(stopped.is_set())) > 0
@@ -105,12 +103,14 @@ class Trainer:
             group["lr"] = rate * group["share"]
         with quantized_once(), self.accelerator.autocast():
             losses = self._losses(batch)
-            total = torch.stack(list(losses.values())).sum()
+            total = self._total(losses)
         self.accelerator.backward(total)
-        norm = self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.train.grad_clip)
+        norm = float(self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.train.grad_clip))
+        found = {name: float(self._averaged(value.detach())) for name, value in losses.items()}
+        self._check(found, norm, batch)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return {name: float(value.detach()) for name, value in losses.items()}, float(norm)
+        return found, norm
 
     def _losses(self, batch: Batch) -> dict[str, Tensor]:
         own = {name: x for name, x in batch.images.items() if not name.startswith("teacher/")}
@@ -137,11 +137,20 @@ class Trainer:
             bias=model.logit_bias.detach().reshape(()) if hasattr(model, "logit_bias") else None,
             teacher_scale=teacher.logit_scale.detach().exp().reshape(()),
         )
-        # Every process computes the loss of the whole batch but its gradient reaches its own rows only;
-        # the wrapper averages over processes, so their number puts the sum back.
+        return embedding_losses(views, self.train.losses) | self.layers.losses(self._averaged)
+
+    def _total(self, losses: dict[str, Tensor]) -> Float[Tensor, ""]:
+        """Add the losses up so that the wrapper's average of gradients is that of one process with all rows.
+
+        Every process computes the embedding losses of the whole batch but their gradient reaches its own
+        rows only, so the number of processes puts the sum back; layer losses are means of its own rows.
+        """
         world = self.accelerator.num_processes
-        losses = {name: value * world for name, value in embedding_losses(views, self.train.losses).items()}
-        return losses | self.layers.losses()
+        factors = {name: 1 if name in LayerLosses.NAMES else world for name in losses}
+        return torch.stack([factors[name] * value for name, value in losses.items()]).sum()
+
+    def _averaged(self, value: Tensor) -> Tensor:
+        return value if self.accelerator.num_processes == 1 else self.accelerator.reduce(value, "mean")
 
     def _global(self, local: Float[Tensor, "b E"]) -> Float[Tensor, "B E"]:
         """Join the rows of all processes in order; gradients flow through this process's own."""
@@ -157,25 +166,23 @@ class Trainer:
             return value
         return float(self.accelerator.gather(torch.tensor([value], device=self.accelerator.device)).max())
 
-    def _check(self, losses: dict[str, float], batch: Batch) -> None:
-        total = self._agreed(sum(losses.values()))
+    def _check(self, losses: dict[str, float], norm: float, batch: Batch) -> None:
+        """Judge a step before it changes a weight, so that a checkpoint never holds what it spoiled."""
+        total = sum(losses.values())
         if math.isnan(self.first_loss):
             self.first_loss = total
-        if math.isfinite(total) and total <= EXPLODED * max(self.first_loss, 1e-6) + 1:
+        if math.isfinite(norm) and total <= EXPLODED * max(self.first_loss, 1e-6) + 1:
             return
         last = checkpoints(self.folder)
         raise TrainingError(
-            f"The loss is {total:.3g} at step {self.budget.step + 1} (it began at {self.first_loss:.3g}); "
+            f"The loss is {total:.3g} and its gradient's norm {norm:.3g} at step {self.budget.step + 1} "
+            f"(it began at {self.first_loss:.3g}); "
             f"last good checkpoint: {last[-1] if last else 'none yet'}. "
             f"Lower train.lr, or look at the batch: "
             f"{', '.join(batch.keys[:8])}{', ...' if len(batch.keys) > 8 else ''}."
         )
 
     def _tell(self, losses: dict[str, float], norm: float, progress: float) -> None:
-        world = self.accelerator.num_processes
-        losses = {
-            name: value / (world if name not in self.layers.NAMES else 1) for name, value in losses.items()
-        }
         total = sum(losses.values())
         self.progress.update(self.budget.step, self.budget.total_steps, loss=total)
         if self.accelerator.is_main_process and self.budget.step % self.train.log_every == 0:

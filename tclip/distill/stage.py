@@ -44,6 +44,13 @@ def train(run: Run, progress: Progress) -> None:
             f"{accelerator.num_processes} processes: set a multiple of {accelerator.num_processes}."
         )
     student_clip, teacher_clip = _models(run, accelerator.device)
+    same = _same_inputs(student_clip, teacher_clip)
+    if not all(same) and (settings.losses.layers > 0 or settings.losses.attention > 0):
+        raise TrainingError(
+            "train.losses.layers and train.losses.attention compare layer by layer, but the teacher "
+            f"{teacher_clip.source.id} has another tokenizer or image preprocessing: leave teacher.id null, "
+            "or set both weights to 0."
+        )
     stream = _stream(recipe, settings, accelerator)
     teacher = make_teacher(
         teacher_clip, recipe.data, stream.fingerprint(), seed=settings.seed, cached=recipe.teacher.cache
@@ -53,7 +60,7 @@ def train(run: Run, progress: Progress) -> None:
     start = trainer.resume()
     if start:
         progress.note(f"train: going on from step {start}")
-    trainer.run(iter(_batches(recipe, settings, stream, student_clip, teacher_clip, start)))
+    trainer.run(iter(_batches(recipe, settings, stream, (student_clip, teacher_clip), same, start)))
     if accelerator.is_main_process:
         student_clip.ternary = detach(student_clip.model)
         write_packed(student_clip, run.trained, "float32")
@@ -101,10 +108,14 @@ def _stream(recipe: Recipe, settings: Train, accelerator: Any) -> PairStream:
 
 
 def _batches(
-    recipe: Recipe, settings: Train, stream: PairStream, student: Clip, teacher: Clip, start: int
+    recipe: Recipe,
+    settings: Train,
+    stream: PairStream,
+    models: tuple[Clip, Clip],
+    same: tuple[bool, bool],
+    start: int,
 ) -> PairBatches:
-    same_pixels = student.image_processor.to_dict() == teacher.image_processor.to_dict()
-    same_tokens = recipe.teacher.id is None
+    (student, teacher), (same_pixels, same_tokens) = models, same
     return PairBatches(
         stream,
         batch_size=settings.batch_size // stream.world_size,
@@ -117,6 +128,17 @@ def _batches(
         workers=settings.workers,
         start=start,
     )
+
+
+def _same_inputs(one: Clip, other: Clip) -> tuple[bool, bool]:
+    """Return whether two models see an image as the same pixels, and a text as the same tokens."""
+    pixels = one.image_processor.to_dict() == other.image_processor.to_dict()
+    tokens = (
+        one.family == other.family
+        and one.tokenizer.get_vocab() == other.tokenizer.get_vocab()
+        and one.tokenizer.model_max_length == other.tokenizer.model_max_length
+    )
+    return pixels, tokens
 
 
 class Both:

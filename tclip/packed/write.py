@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tclip.errors import FormatError, listed
-from tclip.models.clip import Clip
+from tclip.models.clip import Clip, ModelSource
 from tclip.packed.format import (
     CODES,
     FORMAT_VERSION,
@@ -99,9 +99,15 @@ def _save_config(clip: Clip, folder: Path, dtype: str) -> None:
         "scale": granularities,
         "dtype": dtype,
         "activations": clip.activations,
-        "base_model": asdict(clip.base or clip.source),
+        "base_model": _published(clip.base or clip.source),
     }
     try:
         config.save_pretrained(folder)
     finally:
         del config.quantization_config
+
+
+def _published(source: ModelSource) -> dict[str, str | None]:
+    """Describe a source for others: of a local folder its name, not where it lies on this machine."""
+    local = Path(source.id).expanduser().is_dir()
+    return asdict(source) | {"id": Path(source.id).expanduser().resolve().name if local else source.id}

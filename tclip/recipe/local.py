@@ -24,6 +24,11 @@ def is_local(name: str) -> bool:
     )
 
 
+def absolute(name: str) -> str:
+    """Return a name that leads to the same place from any working folder: local ones become absolute."""
+    return str(Path(name).expanduser().absolute()) if is_local(name) else name
+
+
 def missing(name: str) -> str | None:
     """Return a sentence when a local path does not exist or a pattern matches nothing, else None.
 

@@ -38,7 +38,7 @@ def recipe(model: Path, pairs: Path, **sections: Any) -> Recipe:
     document = {
         "schema": 1,
         "model": {"id": str(model)},
-        "data": {"train": [str(pairs)], "views": 2, "shuffle": 7},
+        "data": {"train": [str(pairs)], "views": 2, "shuffle": 7} | sections.pop("data", {}),
         "calibrate": {"method": "round", "refit": False, "pairs": 8},
         "export": {"onnx": None},
         "train": train | sections.pop("train", {}),

@@ -1,0 +1,163 @@
+"""Training that is stopped goes on exactly, on one process or several; what goes astray stops by name."""
+
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tclip.distill.checkpoint import checkpoints
+from tclip.distill.loop import Trainer
+from tclip.errors import TrainingError
+from tclip.packed.load import load_packed
+from tclip.run import Run
+from tests.distill.making import losses, make_run, recipe, train_run
+
+# What a process of its own runs: nothing but the stage, on a run folder that is there.
+STAGE = (
+    "import sys; from pathlib import Path; from tclip.run import open_run; "
+    "from tclip.progress import Collected; from tclip.distill.stage import train; "
+    "train(open_run(Path(sys.argv[1])), Collected())"
+)
+# The same, with a teacher so slow that a signal surely comes in the middle of a step.
+SLOWLY = (
+    "import time; from tclip.distill.teacher import Teacher; embed = Teacher.embed; "
+    "Teacher.embed = lambda self, batch: (time.sleep(0.3), embed(self, batch))[1]; "
+)
+
+
+@pytest.fixture(scope="module")
+def tiny_run(tiny_folder: Callable[[str], Path], pairs: Path, calibrated: Path) -> Callable[..., Run]:
+    """tiny_run(folder, **sections) makes a run folder that is ready to train."""
+
+    def make(folder: Path, **sections: Any) -> Run:
+        return make_run(folder, calibrated, recipe(tiny_folder("clip"), pairs, **sections))
+
+    return make
+
+
+@pytest.fixture
+def uninterrupted(tiny_run: Callable[..., Run], tmp_path: Path) -> list[float]:
+    """The losses of six steps in one go."""
+    run = tiny_run(tmp_path / "uninterrupted")
+    train_run(run)
+    return losses(run.folder)
+
+
+def start(code: str, run: Run, **environment: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", code, str(run.folder)]
+    return subprocess.Popen(command, env=os.environ | environment, stderr=subprocess.PIPE)
+
+
+def wait_for_checkpoint(run: Run, process: subprocess.Popen[bytes]) -> None:
+    while not checkpoints(run.steps):
+        assert process.poll() is None, process.communicate()[1].decode()
+        time.sleep(0.05)
+
+
+def test_killed_and_resumed_it_has_the_losses_of_an_uninterrupted_run(
+    tiny_run: Callable[..., Run], tmp_path: Path, uninterrupted: list[float]
+) -> None:
+    run = tiny_run(tmp_path / "run")
+    process = start(SLOWLY + STAGE, run)
+    wait_for_checkpoint(run, process)
+    process.kill()
+    process.communicate()
+    assert len(losses(run.folder)) < len(uninterrupted)
+    assert not run.trained.exists()
+    train_run(run)
+    assert losses(run.folder) == uninterrupted
+    assert load_packed(run.trained).ternary
+
+
+def test_sigterm_finishes_the_step_and_leaves_a_checkpoint(
+    tiny_run: Callable[..., Run], tmp_path: Path, uninterrupted: list[float]
+) -> None:
+    run = tiny_run(tmp_path / "run", train={"checkpoint_every": 100})
+    process = start(SLOWLY + STAGE, run)
+    while not (run.steps / "log.jsonl").is_file() or not losses(run.folder):
+        assert process.poll() is None, process.communicate()[1].decode()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert "KeyboardInterrupt: Training stopped after step" in process.communicate()[1].decode()
+    done = len(losses(run.folder))
+    assert 0 < done < len(uninterrupted)
+    assert [path.name for path in checkpoints(run.steps)] == [f"step-{done:08d}"]
+    assert train_run(run).notes[0] == f"train: going on from step {done}"
+    assert losses(run.folder) == uninterrupted
+
+
+def test_two_processes_have_the_losses_of_one_with_all_rows(
+    tiny_run: Callable[..., Run], tmp_path: Path
+) -> None:
+    every_loss = ("contrastive", "feature", "interactive", "similarity", "layers", "attention")
+    train = {"losses": dict.fromkeys(every_loss, 0.5)}
+    data = {"text_tokens": 4}  # equally long texts: layer losses count the padding of each process's rows
+    alone, run = (tiny_run(tmp_path / name, train=train, data=data) for name in ("one", "two"))
+    train_run(alone)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    world = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "ACCELERATE_USE_CPU": "true"}
+    started = [start(STAGE, run, RANK=str(rank), LOCAL_RANK=str(rank), **world) for rank in range(2)]
+    for process in started:
+        errors = process.communicate()[1].decode()
+        assert process.returncode == 0, errors
+    assert losses(run.folder) == pytest.approx(losses(alone.folder), rel=2e-3)
+
+
+def test_a_budget_in_minutes_ends(tiny_run: Callable[..., Run], tmp_path: Path) -> None:
+    run = tiny_run(tmp_path / "run", train={"steps": None, "minutes": 0.01})
+    train_run(run)
+    assert run.trained.is_dir()
+    assert losses(run.folder)
+
+
+@pytest.mark.parametrize("spoiled", ["loss", "explosion", "gradient"])
+def test_what_goes_astray_stops_before_it_reaches_a_weight(
+    tiny_run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoiled: str
+) -> None:
+    run, total = tiny_run(tmp_path / "run"), Trainer._total
+
+    def spoil(self: Trainer, values: dict[str, torch.Tensor]) -> torch.Tensor:
+        if self.budget.step < 3:
+            return total(self, values)
+        if spoiled != "gradient":
+            values["feature"] = values["feature"] * (math.nan if spoiled == "loss" else 1e4)
+            return total(self, values)
+        # Finite, but the root's slope at 0 is not.
+        return total(self, values) + (values["feature"] - values["feature"].detach()).clamp(min=0).sqrt()
+
+    monkeypatch.setattr(Trainer, "_total", spoil)
+    with pytest.raises(TrainingError, match=r"at step 4 .*step-00000002\. Lower train\.lr.*captions\.csv"):
+        train_run(run)
+    (last,) = checkpoints(run.steps)
+    assert len(losses(run.folder)) == 3
+    monkeypatch.setattr(Trainer, "_total", total)
+    assert train_run(run).notes[0] == "train: going on from step 2"
+    assert all(map(math.isfinite, losses(run.folder)))
+    assert last.name == "step-00000002"
+
+
+def test_int8_activations_change_what_is_learned(
+    tiny_run: Callable[..., Run], tmp_path: Path, uninterrupted: list[float]
+) -> None:
+    run = tiny_run(tmp_path / "run", quantize={"activations": "int8"})
+    train_run(run)
+    assert losses(run.folder) != uninterrupted
+    assert losses(run.folder) == pytest.approx(uninterrupted, rel=0.2)
+    assert load_packed(run.trained).activations == "int8"
+
+
+def test_strength_fades_in(tiny_run: Callable[..., Run], tmp_path: Path, uninterrupted: list[float]) -> None:
+    run = tiny_run(tmp_path / "run", train={"strength_warmup": 1.0})
+    train_run(run)
+    assert losses(run.folder)[0] < uninterrupted[0]  # it begins as the original, which is its own teacher
