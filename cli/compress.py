@@ -76,8 +76,8 @@ def compress(
     with showing(json=json, quiet=quiet) as progress:
         from tclip import pipeline
 
-        pipeline.compress(resolved, folder, progress, resume, last=stop_after.value)
         progress.note(f"The run folder: {folder}")
+        pipeline.compress(resolved, folder, progress, resume, last=stop_after.value)
 
 
 def default_folder(recipe: "Recipe") -> Path:

@@ -28,18 +28,20 @@ class JsonLines:
 
     def __init__(self) -> None:
         self._what: str | None = None
+        self._total: int | None = None
         self._pace = Pace()
         self._written = -math.inf
 
     def begin(self, what: str, total: int | None = None) -> None:
         """Write `end` for the work before and `begin` for this."""
         self.close()
-        self._what, self._pace, self._written = what, Pace(), -math.inf
+        self._what, self._total, self._pace, self._written = what, total, Pace(), -math.inf
         write_event("begin", what=what, total=total)
 
     def update(self, done: int, total: int | None = None, **facts: float) -> None:
         """Write an `update`, unless one was written just now and there is more to come."""
         self._pace.mark(done)
+        total = self._total = self._total if total is None else total
         now = time.monotonic()
         if done == total or now - self._written >= SECONDS_BETWEEN_UPDATES:
             self._written = now
@@ -50,7 +52,8 @@ class JsonLines:
         write_event("note", text=text)
 
     def table(self, table: Table) -> None:
-        """Write a `table`."""
+        """Write `end` for the work whose result the table is, and the `table`."""
+        self.close()
         write_event("table", **table.to_dict())
 
     def close(self) -> None:

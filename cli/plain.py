@@ -15,20 +15,22 @@ class Plain:
 
     def __init__(self) -> None:
         self._what: str | None = None
+        self._total: int | None = None
         self._pace = Pace()
         self._written = time.monotonic()
 
     def begin(self, what: str, total: int | None = None) -> None:
         """Close the work before and write a line for this."""
         self.close()
-        self._what, self._pace = what, Pace()
+        self._what, self._total, self._pace = what, total, Pace()
         self._line(f"{what} ..." if total is None else f"{what} (0/{total}) ...")
 
     def update(self, done: int, total: int | None = None, **facts: float) -> None:
         """Write a line if the last one is ten seconds old."""
         self._pace.mark(done)
+        self._total = self._total if total is None else total
         if time.monotonic() - self._written >= SECONDS_BETWEEN_LINES:
-            self._line(f"{self._what}: {status_text(self._pace, total, facts)}")
+            self._line(f"{self._what}: {status_text(self._pace, self._total, facts)}")
 
     def note(self, text: str) -> None:
         """Write the note."""

@@ -5,6 +5,8 @@ from typing import Any
 
 from tclip.progress import Table
 
+LONGEST_FRACTION = 6  # as in 100.0 or 605.16
+
 
 def print_table(table: Table) -> None:
     """Write a table to stdout."""
@@ -31,10 +33,11 @@ def plain_table(table: Table) -> str:
 
 
 def cell_text(value: Any) -> str:
-    """Return a value as a cell: fractions with four significant digits, nothing for None."""
+    """Return a value as a cell: nothing for None; a fraction as its maker rounded it, or to four digits."""
     if value is None:
         return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    text = str(value)
+    return f"{value:.4g}" if isinstance(value, float) and len(text) > LONGEST_FRACTION else text
 
 
 def _numeric(table: Table) -> list[bool]:

@@ -70,9 +70,10 @@ def calibrate(
             for tower, chunks in _towers(original, clip, plan, pairs):
                 clip.ternary |= tower.calibrate(chunks, quantize, settings, found)
         calibrated = _cosines(original, clip, unseen)
-    for name in set(names) - set(reports):
+    for name in sorted(set(names) - set(reports)):
         how_too = "rounded" if settings.method == "round" else "rounded: no input of its own to fit it to"
         reports[name] = _report(sites[name], how_too, (None, None), clip.ternary[name])
+        done(len(reports), name)
     return CalibrationReport(tuple(reports[name] for name in names), calibrated, rounded)
 
 

@@ -56,7 +56,6 @@ def demo_recipe(data: DemoData, settings: Sequence[str]) -> Recipe:
         f"model.id={model_folder()}",
         f"data.train={data.scenes}",
         f"eval.data=[{data.scenes}, {data.shapes}]",
-        "eval.forms=[original, packed, onnx]",
     ]
     return read_recipe("demo", [*own, *settings])
 

@@ -1,65 +1,60 @@
 """The stage `eval`: every form of the model that the recipe asks for, on every data set, in one table."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from tclip.data.eval_sets import EvalSet, open_eval
+from tclip.errors import DataError, ModelError
 from tclip.evaluate.encoder import ClipEncoder, Encoder
 from tclip.evaluate.record import Record, write_record
 from tclip.evaluate.run import evaluate
-from tclip.progress import Progress, Table
+from tclip.evaluate.table import comparison, is_exported
+from tclip.progress import Progress
 from tclip.run import Run, write_json
-
-# What a table shows of a task; the records hold every metric.
-SHOWN = {
-    "zeroshot_classification": {"top-1": "acc1"},
-    "zeroshot_retrieval": {
-        "text to image R@1": "image_retrieval_recall@1",
-        "image to text R@1": "text_retrieval_recall@1",
-    },
-}
 
 
 def evaluate_run(run: Run, progress: Progress) -> None:
     """Measure the forms of a run; records go to RUN/results/FORM/DATASET.json, the table to table.json.
 
+    Without data sets the table tells sizes alone.
+
     Raises:
-        DataError: a data set is missing or broken.
+        DataError: a data set is missing or broken, or two have the same name.
+        ModelError: the ONNX files are asked for and have not been exported.
     """
-    settings = run.recipe.eval
-    sets = [open_eval(spec, settings.split) for spec in settings.data]
-    for eval_set in sets:
-        eval_set.check()
+    sets = _open_sets(run)
     records: dict[str, dict[str, Record]] = {}
-    for form in settings.forms if sets else ():
+    for form in forms_of(run) if sets else ():
         encoder = FORMS[form](run)
         records[form] = {found.name: _measure(run, form, encoder, found, progress) for found in sets}
-    table = compare(sets, records)
-    sizes = Table("Size", ["what", *SIZE_COLUMNS], size_rows(run))
-    for found in (table, sizes):
-        progress.table(found)
-    write_json(run.results / "table.json", [table.to_dict(), sizes.to_dict()])
+    table = comparison(run, sets, records)
+    write_json(run.results / "table.json", table.to_dict())
+    progress.table(table)
 
 
-def compare(sets: list[EvalSet], records: dict[str, dict[str, Record]]) -> Table:
-    """Return a row a data set and metric, a column a form; shares in percent."""
-    rows = []
+def forms_of(run: Run) -> Sequence[str]:
+    """Return what is to be measured: what the recipe names, else all that is shipped and where it came from.
+
+    Raises:
+        ModelError: the recipe names the ONNX files, and they have not been exported.
+    """
+    named = run.recipe.eval.forms
+    if named is None:
+        return ("original", "packed", "onnx") if is_exported(run) else ("original", "packed")
+    if "onnx" in named and not is_exported(run):
+        raise ModelError(f"{run.folder} has no ONNX files: write them with `tclip export onnx {run.folder}`.")
+    return named
+
+
+def _open_sets(run: Run) -> list[EvalSet]:
+    sets = [open_eval(spec, run.recipe.eval.split) for spec in run.recipe.eval.data]
     for eval_set in sets:
-        for label, metric in SHOWN[eval_set.task].items():
-            scores = [100 * found[eval_set.name].metrics[metric] for found in records.values()]
-            rows.append([f"{eval_set.name} {label}", *(round(score, 1) for score in scores)])
-    return Table("Accuracy, %", ["data set", *records], rows)
-
-
-SIZE_COLUMNS = ["original", "ternary"]
-
-
-def size_rows(run: Run) -> list[list[Any]]:
-    """Return real bytes of real files, and what the ternary weights come to."""
-    from tclip.packed.size import measure
-
-    return measure(run.packed).comparison()
+        eval_set.check()
+    twice = [name for name, count in Counter(found.name for found in sets).items() if count > 1]
+    if twice:
+        raise DataError(f"eval.data has several folders called {', '.join(twice)}: rename all but one.")
+    return sets
 
 
 def _measure(run: Run, form: str, encoder: Encoder, eval_set: EvalSet, progress: Progress) -> Record:

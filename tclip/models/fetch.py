@@ -9,9 +9,9 @@ from typing import Any
 from tclip.errors import ModelError
 from tclip.models.clip import ModelSource
 from tclip.models.families import family_of
-from tclip.models.hub import download_config, download_model
+from tclip.models.hub import cached_model, download_config, download_model
 from tclip.models.names import resolve_name
-from tclip.models.weights import missing_weights
+from tclip.models.weights import missing_weights, weight_bytes
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,19 @@ def fetch(spec: str, revision: str | None = None) -> ModelFiles:
     folder = download_model(name, files.source.commit, revision)
     _check_weights(folder, spec)
     return replace(files, folder=folder)
+
+
+def local_weight_bytes(spec: str, revision: str | None = None) -> int | None:
+    """Return the size of a model's weight files where it lies whole on this machine, else None.
+
+    The Hub is not asked.
+    """
+    try:
+        name = resolve_name(spec)
+    except ModelError:  # a folder that was moved, or was never on this machine
+        return None
+    folder = name.folder or cached_model(name, revision)
+    return weight_bytes(folder) if folder and not missing_weights(folder) else None
 
 
 def _read_config(folder: Path, spec: str) -> dict[str, Any]:

@@ -42,14 +42,15 @@ def download_model(name: ModelName, commit: str, revision: str | None) -> Path:
         ModelError: as download_config; or the commit has no safetensors weights.
     """
     with _one_sentence(name, revision):
-        return _cached(name, commit) or _downloaded(name, commit, revision)
+        return cached_model(name, commit) or _downloaded(name, commit, revision)
 
 
-def _cached(name: ModelName, commit: str) -> Path | None:
+def cached_model(name: ModelName, revision: str | None) -> Path | None:
+    """Return the folder of a model that lies whole in the local cache, without asking the Hub; else None."""
     from huggingface_hub import errors
 
     try:
-        folder = _snapshot(name, commit, local_files_only=True)
+        folder = _snapshot(name, revision, local_files_only=True)
     except errors.LocalEntryNotFoundError:
         return None
     return None if missing_weights(folder) else folder
@@ -64,12 +65,12 @@ def _downloaded(name: ModelName, commit: str, revision: str | None) -> Path:
     return _snapshot(name, commit, local_files_only=False)
 
 
-def _snapshot(name: ModelName, commit: str, local_files_only: bool) -> Path:
+def _snapshot(name: ModelName, revision: str | None, local_files_only: bool) -> Path:
     from huggingface_hub import snapshot_download
 
     folder = snapshot_download(
         str(name.hub_id),
-        revision=commit,
+        revision=revision,
         allow_patterns=[*WEIGHT_PATTERNS, *SMALL_FILES],
         ignore_patterns=SUBFOLDERS,
         local_files_only=local_files_only,

@@ -29,6 +29,16 @@ def missing_weights(folder: Path) -> list[str]:
     return [shard for shard in _shards(folder / INDEX) if not (folder / shard).is_file()]
 
 
+def weight_bytes(folder: Path) -> int:
+    """Return the size of a whole model's weight files.
+
+    Raises:
+        ModelError: as missing_weights.
+    """
+    names = [SINGLE] if (folder / SINGLE).is_file() else _shards(folder / INDEX)
+    return sum((folder / name).stat().st_size for name in names)
+
+
 def _shards(path: Path) -> list[str]:
     try:
         index = json.loads(path.read_text(encoding="utf-8"))

@@ -3,14 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from safetensors import safe_open
 
 from tclip.packed.format import CODES, MODEL_FILE, SCALE
 from tclip.packed.read import read_packed
-
-MB = 1e6
 
 
 @dataclass(frozen=True)
@@ -22,7 +19,9 @@ class Size:
         folder_bytes: of all files.
         num_weights: numbers that the model holds.
         num_ternary: of them ternary.
-        ternary_bytes: codes and scales in the file.
+        code_bytes: their codes in the file.
+        scale_bytes: their scales in the file.
+        float_bytes: everything that is not ternary, in the file.
         num_zeros: ternary codes that are zero.
     """
 
@@ -30,7 +29,9 @@ class Size:
     folder_bytes: int
     num_weights: int
     num_ternary: int
-    ternary_bytes: int
+    code_bytes: int
+    scale_bytes: int
+    float_bytes: int
     num_zeros: int
 
     @property
@@ -39,25 +40,19 @@ class Size:
         return 4 * self.num_weights
 
     @property
+    def ternary_share(self) -> float:
+        """Share of the weights that are ternary, in [0, 1]."""
+        return self.num_ternary / self.num_weights
+
+    @property
+    def zeros(self) -> float:
+        """Share of the ternary codes that are zero, in [0, 1]."""
+        return self.num_zeros / self.num_ternary
+
+    @property
     def bits(self) -> float:
         """Bits a ternary weight, scales included."""
-        return 8 * self.ternary_bytes / self.num_ternary
-
-    def rows(self) -> list[list[Any]]:
-        """Return (what, value) rows."""
-        return [[what, ternary] for what, _, ternary in self.comparison()]
-
-    def comparison(self) -> list[list[Any]]:
-        """Return (what, original in float32, ternary) rows."""
-        ratio = self.float32_bytes / self.model_bytes
-        return [
-            ["weights file, MB", round(self.float32_bytes / MB, 2), round(self.model_bytes / MB, 2)],
-            ["smaller by", "", f"{ratio:.1f}x"],
-            ["whole folder, MB", "", round(self.folder_bytes / MB, 2)],
-            ["ternary weights", "0 %", f"{100 * self.num_ternary / self.num_weights:.1f} %"],
-            ["bits a ternary weight", 32, round(self.bits, 3)],
-            ["zeros among them", "", f"{100 * self.num_zeros / self.num_ternary:.1f} %"],
-        ]
+        return 8 * (self.code_bytes + self.scale_bytes) / self.num_ternary
 
 
 def measure(folder: Path) -> Size:
@@ -66,20 +61,20 @@ def measure(folder: Path) -> Size:
     Raises:
         FormatError: it is not packed, or damaged.
     """
-    packed = read_packed(folder)
-    stored = {name + ending for name in packed.ternary for ending in (CODES, SCALE)}
+    packed, path = read_packed(folder), folder / MODEL_FILE
     num_ternary = sum(tensor.codes.numel() for tensor in packed.ternary.values())
     return Size(
-        model_bytes=(folder / MODEL_FILE).stat().st_size,
-        folder_bytes=sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+        model_bytes=path.stat().st_size,
+        folder_bytes=sum(entry.stat().st_size for entry in folder.rglob("*") if entry.is_file()),
         num_weights=num_ternary + sum(tensor.numel() for tensor in packed.floats.values()),
         num_ternary=num_ternary,
-        ternary_bytes=_stored_bytes(folder / MODEL_FILE, stored),
+        code_bytes=_stored_bytes(path, (name + CODES for name in packed.ternary)),
+        scale_bytes=_stored_bytes(path, (name + SCALE for name in packed.ternary)),
+        float_bytes=_stored_bytes(path, packed.floats),
         num_zeros=sum(int((tensor.codes == 0).sum()) for tensor in packed.ternary.values()),
     )
 
 
 def _stored_bytes(path: Path, names: Iterable[str]) -> int:
     with safe_open(path, framework="pt") as file:
-        tensors = [file.get_tensor(name) for name in names]
-    return sum(tensor.nbytes for tensor in tensors)
+        return sum(file.get_tensor(name).nbytes for name in names)

@@ -68,7 +68,8 @@ def _folder(key: str, name: str) -> Iterator[str]:
 
 def _forms(recipe: Recipe) -> Iterator[str]:
     """What is measured must have been made."""
-    if "trained" in recipe.eval.forms and recipe.train is None:
+    forms = recipe.eval.forms or ()
+    if "trained" in forms and recipe.train is None:
         yield "eval.forms asks for trained but train is null: remove it, or train."
-    if "onnx" in recipe.eval.forms and recipe.export.onnx is None:
+    if "onnx" in forms and recipe.export.onnx is None:
         yield "eval.forms asks for onnx but export.onnx is null: remove it, or export."

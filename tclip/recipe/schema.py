@@ -171,7 +171,9 @@ class Eval(Section):
 
     data: Names = Field((), description="CLIP_benchmark-layout folders or hf:// ids.")
     split: str = "test"
-    forms: tuple[Literal["original", "trained", "packed", "onnx"], ...] = ("original", "packed")
+    forms: tuple[Literal["original", "trained", "packed", "onnx"], ...] | None = Field(
+        None, description="What is measured; null: original, packed, and onnx if it is exported."
+    )
     batch_size: int = Field(64, ge=1)
     limit: int | None = Field(None, ge=1, description="Look at no more than so many samples a data set.")
 

@@ -125,9 +125,7 @@ def test_original_is_left_alone_and_progress_is_told(tiny: Tinies) -> None:
     pairs, unseen = tiny("clip").pairs, tiny("clip").unseen
     calibrate(clip, plan, Quantize(), Calibrate(), pairs, unseen, lambda *what: told.append(what))
     assert [count for count, _ in told] == list(range(1, len(told) + 1))
-    assert {name for _, name in told} == set(plan.ternary_names) - {
-        "text_model.embeddings.token_embedding.weight"
-    }
+    assert sorted(name for _, name in told) == sorted(plan.ternary_names)
 
 
 def test_layer_that_nothing_reads_stays_finite(tiny: Tinies) -> None:
