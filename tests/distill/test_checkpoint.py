@@ -85,7 +85,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, name: str) -> None:
     model, optimizer = stepped(seed=0)
     path = save_checkpoint(tmp_path, model, optimizer, Position(5, 0.0, 1.0))
     (path / name).write_bytes((path / name).read_bytes()[:-9])
-    with pytest.raises(TrainingError, match="step-00000005 is damaged .*delete that folder"):
+    with pytest.raises(TrainingError, match=r"step-00000005 is damaged .*delete that folder"):
         load_checkpoint(path, model, optimizer)
 
 
