@@ -12,7 +12,7 @@ import typer
 
 from tclip.cli.calibrate import calibrate
 from tclip.cli.compress import compress
-from tclip.cli.errors import INTERRUPTED, interrupted, known_failure
+from tclip.cli.errors import INTERRUPTED, interrupted, known_failure, usage_mistake
 from tclip.cli.eval import evaluate
 from tclip.cli.export import export_app
 from tclip.cli.inspect import inspect
@@ -86,8 +86,7 @@ def _sentence(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, typer.TyperException):
         context = getattr(error, "ctx", None)
-        command = context.command_path if context else "tclip"
-        return f"{error.format_message()} See `{command} --help`."
+        return usage_mistake(error.format_message(), context.command_path if context else "tclip")
     if isinstance(error, typer.Abort):
         return "Stopped: the input ended."
     return known_failure(error)

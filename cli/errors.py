@@ -8,6 +8,8 @@ import errno
 import re
 from typing import Final
 
+from tclip.errors import did_you_mean
+
 INTERRUPTED: Final = 130
 
 _BY_CLASS: Final[dict[str, str]] = {
@@ -69,6 +71,19 @@ def known_failure(error: BaseException) -> str | None:
         where = f" ({error.filename})" if error.filename else ""
         return _BY_ERRNO[error.errno].format(where=where)
     return None
+
+
+def usage_mistake(message: str, command: str) -> str:
+    """Return the sentence for what typer says of a mistake in the command line, with the nearest choice.
+
+    Args:
+        message: what typer says.
+        command: the command's whole name, for its help.
+    """
+    message = message.replace("Value error, ", "").rstrip(".")
+    choices = re.search(r"'([^']*)' is not one of (.*)", message)
+    hint = did_you_mean(choices[1], re.findall("'([^']*)'", choices[2])) if choices else ""
+    return f"{message}.{hint} See `{command} --help`."
 
 
 def interrupted() -> str:

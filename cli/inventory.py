@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tclip.models.fetch import ModelFiles, fetch_config
 from tclip.models.load import empty_model
-from tclip.models.sites import Decision, Plan, find_sites, plan_ternarization
+from tclip.models.sites import Decision, Plan, SummaryRow, find_sites, plan_ternarization
 from tclip.progress import Table
 from tclip.recipe.read import read_recipe
 from tclip.run import Run, open_run
@@ -40,16 +40,20 @@ def tables_of(
         )
         recipe = str(folder / "recipe.yaml")
     files = fetch_config(path, revision)
-    if files.is_packed:
-        plan, ternary = _packed(files)
-    else:
-        plan, ternary = _dense(files, recipe, overrides), {}
-    yield _each_weight(plan, path) if each_weight else _by_role(plan, ternary, path)
+    plan, ternary = _packed(files) if files.is_packed else _dense(files, recipe, overrides)
+    how = "are" if files.is_packed else "would become"
+    title = f"{path}: {plan.ternary_share:.2%} of all weights {how} ternary"
+    if not files.is_packed:
+        title += f" by recipe {recipe}"
+    yield _each_weight(plan, title) if each_weight else _by_role(plan, ternary, title)
     yield _bytes(folder if folder.is_dir() else files.folder)
 
 
-def _dense(files: ModelFiles, recipe: str, overrides: Sequence[str]) -> Plan:
-    return plan_ternarization(find_sites(empty_model(files, "meta")), read_recipe(recipe, overrides).quantize)
+def _dense(
+    files: ModelFiles, recipe: str, overrides: Sequence[str]
+) -> tuple[Plan, Mapping[str, "TernaryTensor"]]:
+    sites = find_sites(empty_model(files, "meta"))
+    return plan_ternarization(sites, read_recipe(recipe, overrides).quantize), {}
 
 
 def _packed(files: ModelFiles) -> tuple[Plan, Mapping[str, "TernaryTensor"]]:
@@ -57,39 +61,43 @@ def _packed(files: ModelFiles) -> tuple[Plan, Mapping[str, "TernaryTensor"]]:
 
     clip = load_packed(files.folder)
     sites = find_sites(clip.model)
-    decisions = [
-        Decision(site, site.name in clip.ternary, "stored" if site.name in clip.ternary else site.reason)
-        for site in sites
-    ]
-    return Plan(tuple(decisions)), clip.ternary
+    return Plan(tuple(Decision(site, site.name in clip.ternary, "as stored") for site in sites)), clip.ternary
 
 
-def _by_role(plan: Plan, ternary: Mapping[str, "TernaryTensor"], path: str) -> Table:
-    """One row for each tower and role, one for all; zeros are known where codes are."""
-    groups: dict[tuple[str, str], list[Decision]] = {}
-    for decision in plan.decisions:
-        groups.setdefault((decision.site.tower, decision.site.role), []).append(decision)
-    rows = [[*key, *_figures(group, ternary)] for key, group in groups.items()]
-    rows.append(["all", "", *_figures(list(plan.decisions), ternary)])
-    columns = ["tower", "role", "parameters", "weights", "ternary weights", "ternary %", "zeros %"]
-    return Table(f"Weights of {path}", columns, rows)
+def _by_role(plan: Plan, ternary: Mapping[str, "TernaryTensor"], title: str) -> Table:
+    """The rows that calibration shows; with zeros, where there are codes."""
+    from tclip.calibrate.stage import plan_table
+
+    table = plan_table(plan)
+    if not ternary:
+        return Table(title, table.columns, table.rows)
+    shares = [_zeros(row, plan, ternary) for row in plan.summary()]
+    columns = ["tower", "role", "tensors", "weights", "form", "zeros, %"]
+    rows = [[*row[:-1], share] for row, share in zip(table.rows, shares, strict=True)]
+    return Table(title, columns, rows)
 
 
-def _figures(group: list[Decision], ternary: Mapping[str, "TernaryTensor"]) -> list[int | float | None]:
-    weights = sum(decision.site.num_weights for decision in group)
-    chosen = [decision.site for decision in group if decision.ternary]
-    coded = sum(site.num_weights for site in chosen)
-    zeros = sum(ternary[site.name].zeros * site.num_weights for site in chosen if site.name in ternary)
-    share = round(100 * coded / weights, 2)
-    return [len(group), weights, coded, share, round(100 * zeros / coded, 2) if coded and ternary else None]
+def _zeros(row: SummaryRow, plan: Plan, ternary: Mapping[str, "TernaryTensor"]) -> float | None:
+    if not row.ternary:
+        return None
+    group = (
+        each.site for each in plan.decisions if (each.site.tower, each.site.role) == (row.tower, row.role)
+    )
+    zeros = sum(ternary[site.name].zeros * site.num_weights for site in group if site.name in ternary)
+    return round(100 * zeros / row.num_weights, 1)
 
 
-def _each_weight(plan: Plan, path: str) -> Table:
+def _each_weight(plan: Plan, title: str) -> Table:
     rows = [
-        [each.site.name, "×".join(map(str, each.site.shape)), "ternary" if each.ternary else "kept", each.why]
+        [
+            each.site.name,
+            "×".join(map(str, each.site.shape)),
+            "ternary" if each.ternary else "float",
+            each.why,
+        ]
         for each in plan.decisions
     ]
-    return Table(f"Weights of {path}", ["weight", "shape", "becomes", "why"], rows)
+    return Table(title, ["weight", "shape", "form", "why"], rows)
 
 
 def _stages(run: Run) -> Table:

@@ -41,6 +41,7 @@ def open_with(folder: Path, stage: str, overrides: Sequence[str]) -> "Run":
         UserError: no run folder, a mistake in an override, or one that belongs to another stage.
     """
     from tclip.pipeline import STAGES
+    from tclip.recipe.preflight import check_recipe
     from tclip.recipe.read import read_recipe
     from tclip.recipe.write import write_recipe
     from tclip.run import Run, open_run
@@ -53,6 +54,7 @@ def open_with(folder: Path, stage: str, overrides: Sequence[str]) -> "Run":
         section = text.partition("=")[0].strip().partition(".")[0]
         if section not in STAGES[stage].sections:
             raise UserError(f"--set {text} is not for `{stage}`{_whose(section, folder)}.")
+    check_recipe(recipe, run.recipe)
     write_recipe(recipe, folder / "recipe.yaml")
     return Run(folder, recipe)
 

@@ -50,9 +50,10 @@ def _draw(table: Table) -> None:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    drawn = RichTable(title=Text(table.title), title_justify="left")
+    drawn = RichTable()
     for name, right in zip(table.columns, _numeric(table), strict=True):
         drawn.add_column(Text(name), justify="right" if right else "left")
     for row in table.rows:
         drawn.add_row(*(Text(cell_text(value)) for value in row))
-    Console().print(drawn)
+    # As its title, the text would be broken to the width of a narrow table.
+    Console().print(Text(table.title, style="bold"), drawn, "")

@@ -103,5 +103,5 @@ def files_table(run: Run, picture: Path) -> Table:
         *sorted(run.onnx.glob("*.onnx")),
         picture,
     ]
-    rows = [[str(file), f"{file.stat().st_size / 1e6:.2f} MB"] for file in files]
-    return Table("Files", ["file", "size"], rows)
+    rows = [[str(file), round(file.stat().st_size / 1e6, 2)] for file in files]
+    return Table("Files", ["file", "MB"], rows)

@@ -33,8 +33,8 @@ def export(run: Run, progress: Progress) -> None:
     files, report = export_checked(load_packed(run.packed), run.onnx, settings, images, texts)
     write_json(run.results / "onnx.json", report.to_dict())
     onnx_files = [file for file in files if file.path.suffix == ".onnx"]
-    rows = [[file.path.name, f"{file.num_bytes / 1e6:.2f} MB"] for file in onnx_files]
-    progress.table(Table("ONNX files", ["file", "size"], rows))
+    rows = [[file.path.name, round(file.num_bytes / 1e6, 2)] for file in onnx_files]
+    progress.table(Table("ONNX files", ["file", "MB"], rows))
     progress.table(parity_table(report))
 
 
@@ -65,15 +65,15 @@ def parity_table(report: ParityReport) -> Table:
     rows = [
         [
             name,
-            f"{tower.mean_cosine:.5f}",
-            f"{tower.min_cosine:.5f}",
-            f"{tower.start_seconds:.2f} s",
-            f"{tower.milliseconds:.1f} ms",
+            round(tower.mean_cosine, 4),
+            round(tower.min_cosine, 4),
+            round(tower.start_seconds, 2),
+            round(tower.milliseconds, 1),
         ]
         for name, tower in (("image encoder", report.image), ("text encoder", report.text))
     ]
     title = f"ONNX against torch: same text first for {report.agreement:.1%} of {report.num_images} images"
-    return Table(title, ["file", "mean cosine", "worst", "start", "one input"], rows)
+    return Table(title, ["file", "mean cosine", "worst", "start, s", "one input, ms"], rows)
 
 
 def _pairs(recipe: Recipe, num_pairs: int) -> tuple[list[Image.Image], list[str]]:

@@ -9,15 +9,28 @@ from tclip.recipe.local import is_local, missing
 from tclip.recipe.schema import Recipe
 
 
-def check_recipe(recipe: Recipe) -> None:
+def check_recipe(recipe: Recipe, earlier: Recipe | None = None) -> None:
     """Raise one RecipeError that lists everything the recipe lacks: model, data, paths that do not exist.
 
     Only names that must be local are looked up; Hub ids (owner/name, hf://) are taken on trust, so that
     nothing here needs the network.
+
+    Args:
+        recipe: what is to be run.
+        earlier: the same before a change; what it lacked too is not looked at, since a run folder may be
+            evaluated where the data that it was trained on are not.
     """
-    problems = [*_model(recipe), *_pairs(recipe), *_sources(recipe), *_forms(recipe)]
+    known = set(_problems(earlier)) if earlier else set()
+    problems = [problem for problem in _problems(recipe) if problem not in known]
     if problems:
         raise RecipeError(f'The recipe "{recipe.name}" cannot run as it is:{listed(problems)}')
+
+
+def _problems(recipe: Recipe) -> Iterator[str]:
+    yield from _model(recipe)
+    yield from _pairs(recipe)
+    yield from _sources(recipe)
+    yield from _forms(recipe)
 
 
 def _model(recipe: Recipe) -> Iterator[str]:
@@ -49,7 +62,7 @@ def _sources(recipe: Recipe) -> Iterator[str]:
         for source in sources:
             if source.startswith("datasets://") and find_spec("datasets") is None:
                 yield f"{key}: {source} needs the datasets package: pip install 'tclip[datasets]'."
-            elif is_local(source):
+            elif is_local(source) or "/" not in source:  # data sets of the Hub have an owner
                 yield from _folder(key, source) if key == "eval.data" else _existing(key, source)
 
 

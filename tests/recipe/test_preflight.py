@@ -38,7 +38,10 @@ def said_of(*overrides, recipe="best"):
         ),
         ("model.id=./my-clip", "data.train=shards/*.tar"),
         ("model.id=openai/clip-vit-base-patch32", "data.train=shards/{00..01}.tar"),
-        ("model.id=x", "data.train=[hf://a/b@main/train/*.tar, pairs.csv, 'shards/0?.tar', imagenet-1k]"),
+        (
+            "model.id=x",
+            "data.train=[hf://a/b@main/train/*.tar, pairs.csv, 'shards/0?.tar', 'datasets://imagenet-1k']",
+        ),
         ("model.id=x", "data.calibrate=shards/00.tar", "train=null"),
         ("model.id=x", "train=null", "calibrate.method=round", "calibrate.refit=false"),
         (*GOOD, "eval.forms=[original, trained, packed, onnx]"),
