@@ -138,3 +138,14 @@ def test_what_exists_is_not_missing(folder):
     assert missing(str(folder / "**/*.csv")) is None
     (folder / "odd[1]").mkdir()
     assert missing("odd[1]") is None
+
+
+def test_what_an_earlier_recipe_lacked_too_is_let_pass():
+    earlier = read_recipe("best", ("model.id=./moved", "data.train=./moved.tar"))
+    check_recipe(earlier, earlier)
+    with pytest.raises(RecipeError) as caught:
+        check_recipe(read_recipe("best", ("model.id=./moved", "data.train=gone", "eval.data=petz")), earlier)
+    assert [line.split(":")[0].strip() for line in str(caught.value).splitlines()[1:]] == [
+        "data.train",
+        "eval.data",
+    ]
