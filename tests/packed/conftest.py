@@ -1,0 +1,43 @@
+"""A ternary tiny CLIP, and the packed folder made of it."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tclip.models.clip import Clip
+from tclip.models.load import load_dense
+from tclip.models.sites import find_sites, plan_ternarization
+from tclip.packed.write import write_packed
+from tclip.recipe.schema import Quantize
+from tclip.ternary.quantizers import ternarize
+
+
+def ternarized(clip: Clip, scale: str = "row") -> Clip:
+    """Round every weight of the preset `all` in place."""
+    plan = plan_ternarization(find_sites(clip.model), Quantize(scale=scale))
+    for name in plan.ternary_names:
+        parameter = clip.model.get_parameter(name)
+        clip.ternary[name] = ternarize(parameter, "mse", scale)
+        parameter.data.copy_(clip.ternary[name].dense())
+    return clip
+
+
+@pytest.fixture(scope="session")
+def ternary_clip(tiny_folder: Callable[[str], Path]) -> Clip:
+    """It must not be changed."""
+    return ternarized(load_dense(str(tiny_folder("clip"))))
+
+
+@pytest.fixture(scope="session")
+def _packed_once(ternary_clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("packed") / "clip"
+    write_packed(ternary_clip, folder)
+    return folder
+
+
+@pytest.fixture
+def packed(_packed_once: Path, tmp_path: Path) -> Path:
+    """A packed folder of the test's own."""
+    return Path(shutil.copytree(_packed_once, tmp_path / "packed"))
