@@ -55,12 +55,17 @@ def duration_text(seconds: float) -> str:
     return f"{minutes // 60}h{minutes % 60:02}m"
 
 
+def fact_text(name: str, value: float) -> str:
+    """Return a fact with four significant digits: 'loss 0.123'."""
+    return f"{name} {value:.4g}"
+
+
 def status_text(pace: Pace, total: int | None, facts: dict[str, float]) -> str:
     """Return what is known of running work, as in '120/500  loss 0.123  4.2/s  1m30s left'."""
     remaining = pace.remaining(total)
     parts = [
         f"{pace.done}/{total}" if total is not None else f"{pace.done}",
-        *(f"{name} {value:.4g}" for name, value in facts.items()),
+        *(fact_text(name, value) for name, value in facts.items()),
         rate_text(pace.rate),
         f"{duration_text(remaining)} left" if remaining is not None else "",
     ]

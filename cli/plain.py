@@ -3,7 +3,7 @@
 import sys
 import time
 
-from tclip.cli.pace import Pace, duration_text, status_text
+from tclip.cli.pace import Pace, duration_text, fact_text, status_text
 from tclip.cli.tables import print_table
 from tclip.progress import Table
 
@@ -16,18 +16,20 @@ class Plain:
     def __init__(self) -> None:
         self._what: str | None = None
         self._total: int | None = None
+        self._facts: dict[str, float] = {}
         self._pace = Pace()
         self._written = time.monotonic()
 
     def begin(self, what: str, total: int | None = None) -> None:
         """Close the work before and write a line for this."""
         self.close()
-        self._what, self._total, self._pace = what, total, Pace()
+        self._what, self._total, self._pace, self._facts = what, total, Pace(), {}
         self._line(f"{what} ..." if total is None else f"{what} (0/{total}) ...")
 
     def update(self, done: int, total: int | None = None, **facts: float) -> None:
         """Write a line if the last one is ten seconds old."""
         self._pace.mark(done)
+        self._facts = facts
         self._total = self._total if total is None else total
         if time.monotonic() - self._written >= SECONDS_BETWEEN_LINES:
             self._line(f"{self._what}: {status_text(self._pace, self._total, facts)}")
@@ -45,7 +47,8 @@ class Plain:
         """Write a line for the work that was going on."""
         if self._what is not None:
             count = f"{self._pace.done} in " if self._pace.done else ""
-            self._line(f"{self._what}: {count}{duration_text(self._pace.seconds)}")
+            facts = "".join(f"  {fact_text(*fact)}" for fact in self._facts.items())
+            self._line(f"{self._what}: {count}{duration_text(self._pace.seconds)}{facts}")
             self._what = None
 
     def _line(self, text: str) -> None:
