@@ -48,7 +48,7 @@ def test_headers_say_what_for_prerequisites_command_and_time(path):
     assert header(text).splitlines()[1] == "", "the summary stands alone"
     for name in PARTS:
         assert part(text, name), f"{path.name} lacks {name}:"
-    assert "about" in part(text, "Time")
+    assert "minute" in part(text, "Time")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
