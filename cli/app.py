@@ -67,7 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: what follows the program's name; sys.argv[1:] by default. None at all asks for help.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    for library in ("TRANSFORMERS_VERBOSITY", "HF_HUB_VERBOSITY"):  # what fails is said in one sentence
+        os.environ.setdefault(library, "error")
     try:
         code = app(args=arguments or ["--help"], prog_name="tclip", standalone_mode=False) or 0
     except Exception as error:
