@@ -1,5 +1,6 @@
 """The stages in order, on one run folder. Each reads what the one before left on disk."""
 
+import json
 import shutil
 import time
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tclip.errors import UserError, unknown_name
-from tclip.progress import Progress
+from tclip.progress import Progress, Table
 from tclip.recipe.preflight import check_recipe
 from tclip.recipe.schema import Recipe
 from tclip.run import Run, create_run, fingerprint, is_first_process
@@ -63,9 +64,17 @@ def compress(
     for name in order[: order.index(last) + 1]:
         if _is_finished(run, name):
             progress.note(f"{name}: finished before")
+            _show_again(run, name, progress)
         else:
             run_stage(run, name, progress, resume=resume)
     return run
+
+
+def _show_again(run: Run, name: str, progress: Progress) -> None:
+    """Show the table that a run ends with, as evaluation left it."""
+    kept = run.results / "table.json"
+    if name == "eval" and kept.is_file():
+        progress.table(Table(**json.loads(kept.read_text(encoding="utf-8"))))
 
 
 def run_stage(run: Run, name: str, progress: Progress, resume: bool = False) -> None:

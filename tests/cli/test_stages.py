@@ -204,6 +204,21 @@ def test_a_mistake_leaves_the_recipe_as_it_was(
     assert (folder / "recipe.yaml").read_text() == before
 
 
+def test_a_run_that_is_finished_shows_its_table_again(
+    tclip: Callable[..., Outcome],
+    compressed: tuple[Path, Outcome],
+    tiny_folder: Callable[[str], Path],
+    data: Path,
+) -> None:
+    folder, first = compressed
+    sources = ["--data", f"{data / 'pairs'}", "--eval", f"{data / 'pairs'}", "--eval", f"{data / 'pets'}"]
+    outcome = tclip("compress", str(tiny_folder("clip")), *sources, "--out", str(folder), *SET, "--resume")
+    assert outcome.code == 0
+    assert outcome.err.count("finished before") == 5
+    assert outcome.out == first.out[-len(outcome.out) :]
+    assert list(titles(outcome.out)) == [f"{folder}: the original and its ternary forms"]
+
+
 def test_another_run_in_the_same_folder_is_refused(
     tclip: Callable[..., Outcome],
     compressed: tuple[Path, Outcome],
