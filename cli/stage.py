@@ -53,7 +53,7 @@ def open_with(folder: Path, stage: str, overrides: Sequence[str]) -> "Run":
     for text in overrides:
         section = text.partition("=")[0].strip().partition(".")[0]
         if section not in STAGES[stage].sections:
-            raise UserError(f"--set {text} is not for `{stage}`{_whose(section, folder)}.")
+            raise UserError(f"--set {text} is not for `{_command(stage)}`{_whose(section, folder)}.")
     check_recipe(recipe, run.recipe)
     write_recipe(recipe, folder / "recipe.yaml")
     return Run(folder, recipe)
@@ -63,5 +63,11 @@ def _whose(section: str, folder: Path) -> str:
     from tclip.pipeline import STAGES
 
     owners = [name for name, stage in STAGES.items() if section in stage.sections]
-    command = {"export": "export onnx"}.get(owners[0], owners[0]) if owners else ""
-    return f": give it to `tclip {command} {folder}`, and run the later stages again" if owners else ""
+    if not owners:
+        return ""
+    again = "" if owners[0] == list(STAGES)[-1] else ", and run the later stages again"
+    return f": give it to `tclip {_command(owners[0])} {folder}`{again}"
+
+
+def _command(stage: str) -> str:
+    return "export onnx" if stage == "export" else stage

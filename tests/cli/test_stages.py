@@ -187,10 +187,23 @@ def test_calibrate_and_train_alone(tclip: Callable[..., Outcome], run: Path) -> 
     assert tclip("pack", str(run)).code == 0
 
 
-def test_an_override_of_another_stage_is_sent_there(tclip: Callable[..., Outcome], run: Path) -> None:
-    outcome = tclip("pack", str(run), "--set", "train.lr=1e-5")
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        (
+            "train.lr=1e-5",
+            "is not for `pack`: give it to `tclip train {run}`, and run the later stages again.",
+        ),
+        ("eval.limit=1", "is not for `pack`: give it to `tclip eval {run}`."),
+        ("name=other", "is not for `pack`."),
+    ],
+)
+def test_an_override_of_another_stage_is_sent_there(
+    tclip: Callable[..., Outcome], run: Path, setting: str, said: str
+) -> None:
+    outcome = tclip("pack", str(run), "--set", setting)
     assert outcome.code == 2
-    assert "`tclip train" in outcome.err
+    assert outcome.err == f"tclip: --set {setting} {said.format(run=run)}\n"
 
 
 @pytest.mark.parametrize("arguments", [("--data", "petz"), ("--limit", "0"), ("--set", "eval.form=packed")])
