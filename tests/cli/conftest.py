@@ -24,6 +24,7 @@ def tclip(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("COLUMNS", "200")
 
     def run(*arguments: str) -> Outcome:
+        capsys.readouterr()  # what fixtures wrote is not the command's
         code = main(arguments)
         captured = capsys.readouterr()
         return Outcome(code, captured.out, captured.err)
