@@ -64,24 +64,36 @@ def load_checkpoint(path: Path, student: nn.Module, optimizer: torch.optim.Optim
     """
     saved, moments, position = _read(path)
     parameters = _named(student)
-    offenders = [
-        name
-        for name in sorted(saved.keys() | parameters.keys())
-        if name not in saved or name not in parameters or saved[name].shape != parameters[name].shape
-    ]
-    offenders += [key for key, x in sorted(moments.items()) if not _fits(key, x, parameters)]
+    offenders = [*_misfits(saved, parameters), *_moment_misfits(moments, parameters)]
     if offenders:
         raise TrainingError(f"{path} does not fit this model and recipe:{listed(offenders[:8])}")
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(saved[name])
     for name, parameter in parameters.items():
-        state = {key: moments[f"{name}/{key}"] for key in MOMENTS if f"{name}/{key}" in moments}
-        if state:
+        if f"{name}/{MOMENTS[0]}" in moments:
+            state = {kind: moments[f"{name}/{kind}"] for kind in MOMENTS}
             optimizer.state[parameter] = {
-                key: x if key == "step" else x.to(parameter.device) for key, x in state.items()
+                kind: x if kind == "step" else x.to(parameter.device) for kind, x in state.items()
             }
     return position
+
+
+def _misfits(saved: dict[str, Tensor], parameters: dict[str, nn.Parameter]) -> list[str]:
+    return [
+        name
+        for name in sorted(saved.keys() | parameters.keys())
+        if name not in saved or name not in parameters or saved[name].shape != parameters[name].shape
+    ]
+
+
+def _moment_misfits(moments: dict[str, Tensor], parameters: dict[str, nn.Parameter]) -> list[str]:
+    """A weight that no step has reached has no moments; one that has some has all."""
+    if not moments:
+        return [OPTIMIZER]
+    begun = {key.rpartition("/")[0] for key in moments}
+    missing = {f"{name}/{kind}" for name in begun for kind in MOMENTS} - moments.keys()
+    return sorted(missing | {key for key, x in moments.items() if not _fits(key, x, parameters)})
 
 
 def _fits(key: str, moment: Tensor, parameters: dict[str, nn.Parameter]) -> bool:

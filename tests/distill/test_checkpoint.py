@@ -119,3 +119,22 @@ def test_moments_of_another_optimizer_are_refused(tmp_path: Path, key: str, mome
     rewritten(path / "optimizer.safetensors", **{key: moment})
     with pytest.raises(TrainingError, match=f"does not fit.*\n  {key}"):
         load_checkpoint(path, model, optimizer)
+
+
+@pytest.mark.parametrize("kind", ["step", "exp_avg", "exp_avg_sq"])
+def test_missing_moments_are_named(tmp_path: Path, kind: str) -> None:
+    model, optimizer = stepped(seed=0)
+    path = save_checkpoint(tmp_path, model, optimizer, Position(5, 0.0, 1.0))
+    kept = load_file(path / "optimizer.safetensors")
+    del kept[f"used.weight/{kind}"]
+    save_file(kept, path / "optimizer.safetensors")
+    with pytest.raises(TrainingError, match=f"does not fit.*\n  used.weight/{kind}$"):
+        load_checkpoint(path, model, optimizer)
+
+
+def test_a_checkpoint_without_any_moments_is_refused(tmp_path: Path) -> None:
+    model, optimizer = stepped(seed=0)
+    path = save_checkpoint(tmp_path, model, optimizer, Position(5, 0.0, 1.0))
+    save_file({}, path / "optimizer.safetensors")
+    with pytest.raises(TrainingError, match=r"does not fit.*\n  optimizer\.safetensors$"):
+        load_checkpoint(path, model, optimizer)
