@@ -44,7 +44,7 @@ def open_with(folder: Path, stage: str, overrides: Sequence[str]) -> "Run":
     from tclip.recipe.preflight import check_recipe
     from tclip.recipe.read import read_recipe
     from tclip.recipe.write import write_recipe
-    from tclip.run import Run, open_run
+    from tclip.run import Run, open_run, with_absolute_paths
 
     run = open_run(folder)
     if not overrides:
@@ -55,6 +55,7 @@ def open_with(folder: Path, stage: str, overrides: Sequence[str]) -> "Run":
         if section not in STAGES[stage].sections:
             raise UserError(f"--set {text} is not for `{_command(stage)}`{_whose(section, folder)}.")
     check_recipe(recipe, run.recipe)
+    recipe = with_absolute_paths(recipe)
     write_recipe(recipe, folder / "recipe.yaml")
     return Run(folder, recipe)
 

@@ -123,7 +123,7 @@ def create_run(folder: Path, recipe: Recipe, *, resume: bool) -> Run:
     Raises:
         RecipeError: the folder holds a run already, and it is not to be resumed or has another recipe.
     """
-    recipe = _with_absolute_paths(recipe)
+    recipe = with_absolute_paths(recipe)
     if not is_first_process():
         return Run(folder, recipe)
     if (folder / "recipe.yaml").is_file():
@@ -143,7 +143,8 @@ def create_run(folder: Path, recipe: Recipe, *, resume: bool) -> Run:
     return Run(folder, recipe)
 
 
-def _with_absolute_paths(recipe: Recipe) -> Recipe:
+def with_absolute_paths(recipe: Recipe) -> Recipe:
+    """Return the recipe with every local path absolute; ids and addresses stay as they are."""
     model, teacher, data, measured = recipe.model, recipe.teacher, recipe.data, recipe.eval
     changed = {
         "model": model.model_copy(update={"id": model.id and absolute(model.id)}),

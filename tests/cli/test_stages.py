@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from tclip.cli.app import main
+from tclip.cli.stage import open_with
+from tclip.run import open_run
 from tests.cli.conftest import Outcome
 from tests.data.making import class_members, pair_members, write_layout
 
@@ -204,6 +206,15 @@ def test_an_override_of_another_stage_is_sent_there(
     outcome = tclip("pack", str(run), "--set", setting)
     assert outcome.code == 2
     assert outcome.err == f"tclip: --set {setting} {said.format(run=run)}\n"
+
+
+def test_a_relative_path_in_an_override_is_kept_absolute(
+    run: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(data)
+    given = open_with(run, "eval", ["eval.data=./pets"])
+    assert given == open_run(run)
+    assert given.recipe.eval.data == (str(data / "pets"),)
 
 
 @pytest.mark.parametrize("arguments", [("--data", "petz"), ("--limit", "0"), ("--set", "eval.form=packed")])
