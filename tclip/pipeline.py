@@ -154,7 +154,7 @@ def check_fit(recipe: Recipe) -> None:
 
 
 def _needed(run: Run, name: str) -> list[str]:
-    """Return the stages that must be finished before a stage can run (evaluation takes what there is)."""
-    needed = {"calibrate": [], "train": ["calibrate"], "pack": ["calibrate", "train"]}
-    stages = needed.get(name, ["pack"])
-    return [stage for stage in stages if stage != "train" or run.recipe.train]
+    """Return the stages that must be finished before a stage can run; evaluation takes what there is."""
+    makers = ["calibrate", "train", "pack"]
+    earlier = makers[: makers.index(name)] if name in makers else makers
+    return [stage for stage in earlier if stage != "train" or run.recipe.train]

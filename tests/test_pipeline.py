@@ -98,9 +98,9 @@ def test_a_stage_again_makes_the_later_ones_unfinished(tmp_path: Path, ran: list
         run_stage(run, "eval", Collected())
 
 
-@pytest.mark.parametrize("stage", ["train", "pack"])
-def test_a_forerunner_of_other_settings_is_refused(tmp_path: Path, ran: list[str], stage: str) -> None:
-    run = compress(recipe(tmp_path), tmp_path / "run", Collected(), last="train")
+@pytest.mark.parametrize("stage", ["train", "pack", "export", "eval"])
+def test_the_first_forerunner_of_other_settings_is_named(tmp_path: Path, ran: list[str], stage: str) -> None:
+    run = compress(recipe(tmp_path), tmp_path / "run", Collected())
     run = changed(run, quantize={"scale": "tensor"})
     with pytest.raises(UserError, match="calibrate was run with other settings: run `tclip calibrate"):
         run_stage(run, stage, Collected())
