@@ -121,12 +121,13 @@ def create_run(folder: Path, recipe: Recipe, *, resume: bool) -> Run:
     processes the first makes the folder.
 
     Raises:
-        RecipeError: the folder holds a run already, and it is not to be resumed or has another recipe.
+        RecipeError: the folder holds a run already, and it is not to be resumed or has another recipe. One
+            that left nothing but its recipe (a mistake in the data, say) is begun anew.
     """
     recipe = with_absolute_paths(recipe)
     if not is_first_process():
         return Run(folder, recipe)
-    if (folder / "recipe.yaml").is_file():
+    if _holds_work(folder):
         if not resume:
             raise RecipeError(
                 f"{folder} holds a run already: add --resume to go on with it, or give another --out."
@@ -141,6 +142,15 @@ def create_run(folder: Path, recipe: Recipe, *, resume: bool) -> Run:
     folder.mkdir(parents=True, exist_ok=True)
     write_recipe(recipe, folder / "recipe.yaml")
     return Run(folder, recipe)
+
+
+def _holds_work(folder: Path) -> bool:
+    """Whether a run has left something that would be lost: a finished stage, a model or a checkpoint."""
+    if not (folder / "recipe.yaml").is_file():
+        return False
+    run = Run(folder, read_recipe(folder / "recipe.yaml"))
+    made = (run.calibrated, run.steps, run.trained, run.packed, run.onnx)
+    return bool(run.finished()) or any(part.exists() for part in made)
 
 
 def with_absolute_paths(recipe: Recipe) -> Recipe:

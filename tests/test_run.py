@@ -30,20 +30,27 @@ def test_what_is_no_run_is_refused_with_the_way_to_make_one(tmp_path: Path) -> N
 
 
 def test_a_run_is_not_overwritten_unless_resumed(tmp_path: Path) -> None:
-    create_run(tmp_path, recipe(), resume=False)
+    create_run(tmp_path, recipe(), resume=False).mark("calibrate", "done", later=())
     with pytest.raises(RecipeError, match="add --resume"):
         create_run(tmp_path, recipe(), resume=False)
     assert create_run(tmp_path, recipe(), resume=True).recipe == recipe()
 
 
 def test_resume_names_every_key_that_differs_but_lets_evaluation_change(tmp_path: Path) -> None:
-    create_run(tmp_path, recipe(), resume=False)
+    create_run(tmp_path, recipe(), resume=False).calibrated.mkdir()
     other = recipe(train={"steps": 4, "lr": 0.5}, eval={"limit": 5})
     with pytest.raises(RecipeError, match=r"differs in train\.steps, train\.lr\)"):
         create_run(tmp_path, other, resume=True)
     assert open_run(tmp_path).recipe == recipe()
     create_run(tmp_path, recipe(eval={"limit": 5}), resume=True)
     assert open_run(tmp_path).recipe.eval.limit == 5
+
+
+def test_a_run_that_left_nothing_is_begun_anew_with_any_recipe(tmp_path: Path) -> None:
+    create_run(tmp_path, recipe(), resume=False)
+    other = recipe(train={"steps": 4})
+    assert create_run(tmp_path, other, resume=False).recipe == other
+    assert open_run(tmp_path).recipe == other
 
 
 def test_local_paths_become_absolute_and_ids_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
