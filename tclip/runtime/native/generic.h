@@ -56,16 +56,23 @@ template <int ROWS>
 static void multiply_float_rows(const float* a, int64_t a_stride, const float* b, int64_t b_stride, int inputs,
                                 float* c, int64_t c_stride, bool add) {
     Floats sum[ROWS][PARTS];
+    TCLIP_UNROLL
     for (int row = 0; row < ROWS; ++row)
+        TCLIP_UNROLL
         for (int part = 0; part < PARTS; ++part)
             sum[row][part] = add ? load<Floats>(c + row * c_stride + part * LANES) : Floats{};
     for (int k = 0; k < inputs; ++k, b += b_stride) {
         Floats column[PARTS];
+        TCLIP_UNROLL
         for (int part = 0; part < PARTS; ++part) column[part] = load<Floats>(b + part * LANES);
+        TCLIP_UNROLL
         for (int row = 0; row < ROWS; ++row)
+            TCLIP_UNROLL
             for (int part = 0; part < PARTS; ++part) sum[row][part] += a[row * a_stride + k] * column[part];
     }
+    TCLIP_UNROLL
     for (int row = 0; row < ROWS; ++row)
+        TCLIP_UNROLL
         for (int part = 0; part < PARTS; ++part) store(c + row * c_stride + part * LANES, sum[row][part]);
 }
 

@@ -21,6 +21,13 @@ constexpr int STRIP = 2 * TILE_OUTPUTS;    // outputs that one call of a kernel 
 constexpr int ROW_BLOCK = 32;              // buffers of rows are filled up to a multiple of this
 constexpr int CODE_OFFSET = 2;
 
+// Before loops over registers: GCC keeps an array in registers only if all loops over it are unrolled early.
+#if defined(__clang__)
+#define TCLIP_UNROLL _Pragma("unroll")
+#else
+#define TCLIP_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 constexpr int64_t round_up(int64_t value, int64_t to) { return (value + to - 1) / to * to; }
 
 }  // namespace tclip

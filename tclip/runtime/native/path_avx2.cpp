@@ -25,6 +25,7 @@ static inline void multiply_tile(const int8_t* a, int64_t stride, const uint8_t*
         for (int k = begin; k < end; k += 4, panel += 64) {
             const __m256i weight0 = _mm256_load_si256((const __m256i*)panel);
             const __m256i weight1 = _mm256_load_si256((const __m256i*)(panel + 32));
+            TCLIP_UNROLL
             for (int row = 0; row < ROWS; ++row) {
                 int32_t four;
                 __builtin_memcpy(&four, a + row * stride + k, 4);
@@ -33,7 +34,9 @@ static inline void multiply_tile(const int8_t* a, int64_t stride, const uint8_t*
                 pairs[row][1] = _mm256_add_epi16(pairs[row][1], _mm256_maddubs_epi16(weight1, input));
             }
         }
+        TCLIP_UNROLL
         for (int row = 0; row < ROWS; ++row)
+            TCLIP_UNROLL
             for (int part = 0; part < 2; ++part) {
                 __m256i* to = (__m256i*)(sum + row * STRIP + part * 8);
                 __m256i exact = _mm256_madd_epi16(pairs[row][part], ones);

@@ -37,22 +37,27 @@ static inline void multiply_rows(const int8_t* a, int64_t stride, const uint8_t*
         int32x4_t exact[PAIRS][4] = {};
         for (int k = 0; k < inputs; k += 8, weight += 128) {
             int8x16_t input[PAIRS];
+            TCLIP_UNROLL
             for (int pair = 0; pair < PAIRS; ++pair) {
                 const int8_t* row = a + 2 * pair * stride + k;
                 input[pair] = two_rows(row, 2 * pair + 1 < ROWS ? row + stride : row);
             }
+            TCLIP_UNROLL
             for (int half = 0; half < 2; ++half) {
                 const int32x4_t early = vreinterpretq_s32_u8(vld1q_u8(weight + 16 * half));
                 const int32x4_t late = vreinterpretq_s32_u8(vld1q_u8(weight + 16 * half + 64));
                 const int8x16_t low = vreinterpretq_s8_s32(vzip1q_s32(early, late));
                 const int8x16_t high = vreinterpretq_s8_s32(vzip2q_s32(early, late));
+                TCLIP_UNROLL
                 for (int pair = 0; pair < PAIRS; ++pair) {
                     exact[pair][2 * half] = vmmlaq_s32(exact[pair][2 * half], input[pair], low);
                     exact[pair][2 * half + 1] = vmmlaq_s32(exact[pair][2 * half + 1], input[pair], high);
                 }
             }
         }
+        TCLIP_UNROLL
         for (int row = 0; row < ROWS; ++row)
+            TCLIP_UNROLL
             for (int half = 0; half < 2; ++half) {
                 const int64x2_t low = vreinterpretq_s64_s32(exact[row / 2][2 * half]);
                 const int64x2_t high = vreinterpretq_s64_s32(exact[row / 2][2 * half + 1]);
@@ -76,18 +81,23 @@ static inline void multiply_rows(const int8_t* a, int64_t stride, const uint8_t*
         int32x4_t exact[ROWS][4] = {};
         for (int k = 0; k < inputs; k += 4, weight += 64) {
             int8x16_t input[ROWS];
+            TCLIP_UNROLL
             for (int row = 0; row < ROWS; ++row) {
                 int32_t four;
                 __builtin_memcpy(&four, a + row * stride + k, 4);
                 input[row] = vreinterpretq_s8_s32(vdupq_n_s32(four));
             }
+            TCLIP_UNROLL
             for (int part = 0; part < 4; ++part) {
                 const int8x16_t codes = vreinterpretq_s8_u8(vld1q_u8(weight + 16 * part));
+                TCLIP_UNROLL
                 for (int row = 0; row < ROWS; ++row)
                     exact[row][part] = vdotq_s32(exact[row][part], codes, input[row]);
             }
         }
+        TCLIP_UNROLL
         for (int row = 0; row < ROWS; ++row)
+            TCLIP_UNROLL
             for (int part = 0; part < 4; ++part) {
                 int32_t* to = sum + row * STRIP + tile + 4 * part;
                 vst1q_s32(to, add ? vaddq_s32(exact[row][part], vld1q_s32(to)) : exact[row][part]);
