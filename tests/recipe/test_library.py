@@ -2,6 +2,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -135,9 +136,12 @@ def test_an_installed_package_carries_its_recipes_inside(tmp_path):
     shutil.copy(package.parent / "errors.py", installed)
     (installed / "__init__.py").write_text("")
     shutil.copytree(recipes_folder(), installed / "recipes")
+    # -S leaves out the finder of an editable install, which would come before any folder
+    paths = [str(tmp_path), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
     code = (
-        "from tclip.recipe.library import shipped; print(*(recipe.path for recipe in shipped()), sep='\\n')"
+        f"import sys; sys.path[:0] = {paths}; from tclip.recipe.library import shipped; "
+        "print(*(recipe.path for recipe in shipped()), sep='\\n')"
     )
-    command = [sys.executable, "-c", code]
+    command = [sys.executable, "-I", "-S", "-c", code]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert [Path(line).parent for line in run.stdout.split()] == [installed / "recipes"] * len(NAMES)

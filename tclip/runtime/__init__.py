@@ -1,0 +1,1 @@
+"""Fast inference with a packed CLIP, without torch."""
