@@ -51,7 +51,8 @@ class Maker:
             return Matrix((outputs, inputs), dense_OI=dense)
         groups = 1
         if self.kind.startswith("group:"):
-            groups = inputs // int(self.kind.removeprefix("group:"))
+            size = int(self.kind.removeprefix("group:"))
+            groups = inputs // size if inputs % size == 0 else 1
         scale_OG = self.random.uniform(0.5, 2, (outputs, groups)).astype(np.float32) * inputs**-0.5
         if self.kind == "tensor":
             scale_OG[:] = scale_OG[0, 0]
