@@ -13,24 +13,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from tclip.models.families import FAMILIES, Family
+from tclip.models.source import ModelSource
 from tclip.ternary.tensor import TernaryTensor
 
 Inputs = dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class ModelSource:
-    """Where a model came from.
-
-    Attributes:
-        id: the Hub id or the folder, as the user may write it again.
-        revision: what was asked for on the Hub, if anything.
-        commit: what identifies its bytes: the Hub's commit, or a hash of a folder's files.
-    """
-
-    id: str
-    revision: str | None
-    commit: str
 
 
 @dataclass

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from tclip.errors import ModelError
-from tclip.models.clip import ModelSource
 from tclip.models.families import family_of
 from tclip.models.hub import cached_model, download_config, download_model
 from tclip.models.names import resolve_name
+from tclip.models.source import ModelSource
 from tclip.models.weights import missing_weights, weight_bytes
 
 

@@ -10,11 +10,7 @@ needs: the version, and for each ternary weight its shape; and for every tensor 
 """
 
 import json
-import zlib
 from dataclasses import asdict, dataclass
-
-import torch
-from torch import Tensor
 
 from tclip.errors import FormatError
 
@@ -74,8 +70,3 @@ def parse_header(metadata: dict[str, str] | None, where: str) -> Header:
     if version < 1 or any(n < 0 for shape in shapes.values() for n in shape):
         raise FormatError(f"The header of {where} is damaged (a negative number): fetch or pack it again.")
     return Header(version, shapes, checksums)
-
-
-def checksum(tensor: Tensor) -> int:
-    """Return the CRC-32 of a tensor's bytes, of any shape and dtype."""
-    return zlib.crc32(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from tclip.errors import FormatError, listed
-from tclip.models.clip import Clip, ModelSource
+from tclip.models.clip import Clip
 from tclip.models.fetch import ModelFiles, fetch
 from tclip.models.load import clip_from, dense_model, empty_model
+from tclip.models.source import ModelSource
 from tclip.packed.read import read_packed
 from tclip.packed.replace import restore_folder
 from tclip.ternary.activations import quantize_activations

@@ -9,7 +9,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from tclip.errors import FormatError, listed
-from tclip.packed.format import CODES, MODEL_FILE, SCALE, Header, checksum, parse_header
+from tclip.packed.checksum import checksum
+from tclip.packed.format import CODES, MODEL_FILE, SCALE, Header, parse_header
 from tclip.packed.replace import restore_folder
 from tclip.ternary.codec import unpack_base3
 from tclip.ternary.tensor import TernaryTensor

@@ -12,7 +12,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tclip.errors import FormatError, listed
-from tclip.models.clip import Clip, ModelSource
+from tclip.models.clip import Clip
+from tclip.models.source import ModelSource
+from tclip.packed.checksum import checksum
 from tclip.packed.format import (
     CODES,
     FORMAT_VERSION,
@@ -20,7 +22,6 @@ from tclip.packed.format import (
     MODEL_FILE,
     SCALE,
     Header,
-    checksum,
 )
 from tclip.packed.replace import replace_folder
 from tclip.ternary.codec import pack_base3

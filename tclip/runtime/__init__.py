@@ -1,1 +1,6 @@
-"""Fast inference with a packed CLIP, without torch."""
+"""Fast inference with a packed CLIP, without torch: `clip = load("runs/b32")`, `clip.classify(...)`."""
+
+from tclip.runtime.clip import RuntimeClip
+from tclip.runtime.load import load, paths
+
+__all__ = ["RuntimeClip", "load", "paths"]

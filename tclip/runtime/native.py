@@ -127,14 +127,14 @@ class _Builder:
         if matrix.dense_OI is None:
             return self.native.ternary_linear(*_ternary(matrix), bias_O, self._num_threads)
         if matrix.dense_OI.dtype == np.float16:
-            return self.native.half_linear(matrix.dense_OI.view(np.uint16), bias_O)
+            return self.native.half_linear(_half_bits(matrix.dense_OI), bias_O)
         return self.native.dense_linear(_floats(matrix.dense_OI), bias_O)
 
     def table(self, matrix: Matrix) -> Any:
         if matrix.dense_OI is None:
             return self.native.ternary_table(*_ternary(matrix))
         if matrix.dense_OI.dtype == np.float16:
-            return self.native.half_table(matrix.dense_OI.view(np.uint16))
+            return self.native.half_table(_half_bits(matrix.dense_OI))
         return self.native.dense_table(_floats(matrix.dense_OI))
 
 
@@ -145,4 +145,8 @@ def _ternary(matrix: Matrix) -> tuple[Any, int, np.ndarray, int]:
 
 
 def _floats(array: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(array, np.float32)
+    return np.require(array, np.float32, ["C", "A"])
+
+
+def _half_bits(array: np.ndarray) -> np.ndarray:
+    return np.require(array, np.float16, ["C", "A"]).view(np.uint16)

@@ -9,7 +9,7 @@ import pytest
 from tclip.models.load import load_dense
 from tclip.packed.write import write_packed
 from tests.cli.conftest import Outcome
-from tests.export.conftest import ternarized
+from tests.ternarizing import ternarized
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from tclip.progress import Collected
 from tclip.recipe.schema import Eval, Export, Model, Recipe
 from tclip.run import Run
 from tests.data.making import class_members, write_layout
-from tests.export.conftest import ternarized
+from tests.ternarizing import ternarized
 
 
 @pytest.fixture(scope="module")

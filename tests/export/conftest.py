@@ -8,16 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from tclip.export.onnx import write_graphs
 from tclip.export.trace import trace_towers
 from tclip.models.clip import Clip
 from tclip.models.load import load_dense
-from tclip.models.sites import find_sites, plan_ternarization
-from tclip.recipe.schema import Onnx, Quantize
-from tclip.ternary.quantizers import ternarize
+from tclip.recipe.schema import Onnx
+from tests.ternarizing import ternarized
 
 
 @dataclass
@@ -27,19 +25,6 @@ class Exported:
     clip: Clip
     traced: tuple[Any, Any]
     folders: dict[str, Path]
-
-
-def ternarized(clip: Clip, scale: str = "row") -> Clip:
-    """Ternarize everything by plain rounding, in place; all numbers are such as float16 holds."""
-    parameters = dict(clip.model.named_parameters())
-    plan = plan_ternarization(find_sites(clip.model), Quantize(scale=scale))
-    with torch.no_grad():
-        for parameter in parameters.values():
-            parameter.copy_(parameter.half())
-        for name in plan.ternary_names:
-            clip.ternary[name] = ternarize(parameters[name], "mse", scale).rounded(torch.float16)
-            parameters[name].copy_(clip.ternary[name].dense())
-    return clip
 
 
 @pytest.fixture(scope="session")

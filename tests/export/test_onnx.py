@@ -22,7 +22,8 @@ from tclip.models.clip import Clip
 from tclip.models.load import load_dense
 from tclip.recipe.schema import Onnx
 from tclip.ternary.activations import quantize_activations
-from tests.export.conftest import Exported, ternarized
+from tests.export.conftest import Exported
+from tests.ternarizing import ternarized
 
 WIDTH, LAYERS = 384, 2
 

@@ -8,20 +8,8 @@ import pytest
 
 from tclip.models.clip import Clip
 from tclip.models.load import load_dense
-from tclip.models.sites import find_sites, plan_ternarization
 from tclip.packed.write import write_packed
-from tclip.recipe.schema import Quantize
-from tclip.ternary.quantizers import ternarize
-
-
-def ternarized(clip: Clip, scale: str = "row") -> Clip:
-    """Round every weight of the preset `all` in place."""
-    plan = plan_ternarization(find_sites(clip.model), Quantize(scale=scale))
-    for name in plan.ternary_names:
-        parameter = clip.model.get_parameter(name)
-        clip.ternary[name] = ternarize(parameter, "mse", scale)
-        parameter.data.copy_(clip.ternary[name].dense())
-    return clip
+from tests.ternarizing import ternarized
 
 
 @pytest.fixture(scope="session")

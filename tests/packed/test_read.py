@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from tclip.errors import FormatError
-from tclip.packed.format import checksum
+from tclip.packed.checksum import checksum
 from tclip.packed.load import load_packed
 from tclip.packed.read import read_packed
 

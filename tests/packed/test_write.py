@@ -23,7 +23,7 @@ from tclip.packed.read import read_packed
 from tclip.packed.write import write_packed
 from tclip.ternary.quantizers import ternarize
 from tclip.ternary.tensor import TernaryTensor
-from tests.packed.conftest import ternarized
+from tests.ternarizing import ternarized
 from tests.ternary.strategies import shapes
 from tests.tiny import FAMILY_NAMES
 
