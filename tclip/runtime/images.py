@@ -36,8 +36,8 @@ class ImageReader:
         resample: PIL's number of the filter, 3 for bicubic.
         crop: None, or (height, width) cut from the centre; smaller pictures get black edges.
         factor: pixels are multiplied by it.
-        mean: subtracted from each channel.
-        std: each channel is divided by it.
+        mean: subtracted from each channel, or None.
+        std: each channel is then divided by it, or None.
         num_threads: most pictures that are decoded at once.
     """
 
@@ -45,8 +45,8 @@ class ImageReader:
     resample: int
     crop: tuple[int, int] | None
     factor: float
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
     num_threads: int = 1
 
     def __call__(self, pictures: "Sequence[Picture]") -> np.ndarray:
@@ -109,7 +109,10 @@ class ImageReader:
         return (longer, self.resize) if width <= height else (self.resize, longer)
 
     def _normalised(self, pixel_BHWC: np.ndarray) -> np.ndarray:
-        pixel_BCHW = np.ascontiguousarray(pixel_BHWC.transpose(0, 3, 1, 2)).astype(np.float32)
+        byte_BCHW = np.ascontiguousarray(pixel_BHWC.transpose(0, 3, 1, 2))
+        if self.mean is None or self.std is None:
+            return (byte_BCHW.astype(np.float64) * self.factor).astype(np.float32)  # as transformers' rescale
+        pixel_BCHW = byte_BCHW.astype(np.float32)
         pixel_BCHW *= np.float32(self.factor)
         pixel_BCHW -= np.array(self.mean, np.float32)[:, None, None]
         pixel_BCHW /= np.array(self.std, np.float32)[:, None, None]
@@ -144,8 +147,8 @@ def image_reader(folder: Path, image_size: int, num_threads: int = 1) -> ImageRe
             resample=int(config.get("resample", 3)),
             crop=(crop, crop) if isinstance(crop, int) else crop,
             factor=float(config.get("rescale_factor", 1 / 255)) if known["do_rescale"] else 1.0,
-            mean=tuple(map(float, config["image_mean"])) if known["do_normalize"] else (0.0,) * 3,
-            std=tuple(map(float, config["image_std"])) if known["do_normalize"] else (1.0,) * 3,
+            mean=tuple(map(float, config["image_mean"])) if known["do_normalize"] else None,
+            std=tuple(map(float, config["image_std"])) if known["do_normalize"] else None,
             num_threads=num_threads,
         )
     except (KeyError, TypeError, ValueError) as error:

@@ -5,7 +5,7 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from tclip.errors import FormatError, ModelError, did_you_mean
 from tclip.models.fetch import ModelFiles
@@ -33,7 +33,7 @@ Made = TypeVar("Made")
 def load(
     spec: str | Path,
     *,
-    towers: Literal["both", "image", "text"] = "both",
+    towers: str = "both",
     revision: str | None = None,
     num_threads: int | None = None,
     path: str | None = None,
@@ -42,7 +42,7 @@ def load(
 
     Args:
         spec: packed folder, run folder or Hub id.
-        towers: which to load; the other takes no memory, and its weights are not read.
+        towers: "both", "image" or "text"; the other takes no memory, and its weights are not read.
         revision: branch, tag or commit on the Hub.
         num_threads: most threads that a call uses; all cores that this process may use if None.
         path: what runs it, one of `paths()`; the fastest if None. The environment variable TCLIP_PATH says
