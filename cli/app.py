@@ -10,14 +10,18 @@ from typing import Annotated
 
 import typer
 
+from tclip.cli.bench import bench
 from tclip.cli.calibrate import calibrate
+from tclip.cli.classify import classify
 from tclip.cli.compress import compress
+from tclip.cli.embed import embed
 from tclip.cli.errors import INTERRUPTED, interrupted, known_failure, usage_mistake
 from tclip.cli.eval import evaluate
 from tclip.cli.export import export_app
 from tclip.cli.inspect import inspect
 from tclip.cli.pack import pack
 from tclip.cli.recipes import recipes_app
+from tclip.cli.search import search
 from tclip.cli.train import train
 from tclip.errors import UserError
 
@@ -26,7 +30,7 @@ FAILURE = 1
 
 app = typer.Typer(
     name="tclip",
-    help="Turn any Hugging Face CLIP into a ternary CLIP: calibrate, distil, pack, export, measure.",
+    help="Turn any Hugging Face CLIP into a ternary CLIP: calibrate, distil, pack, export, measure, use.",
     epilog="Exit codes: 0 done, 2 a mistake in what was asked, 1 a failure of disk, network or machine, "
     "130 interrupted. TCLIP_DEBUG=1 shows the traceback of every error.",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -39,6 +43,10 @@ app.command()(pack)
 app.add_typer(export_app, name="export")
 app.command("eval")(evaluate)
 app.command()(inspect)
+app.command()(classify)
+app.command()(embed)
+app.command()(search)
+app.command()(bench)
 app.add_typer(recipes_app, name="recipes")
 
 

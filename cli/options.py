@@ -29,6 +29,13 @@ Settings = Annotated[
 Revision = Annotated[
     str | None, typer.Option(help="Branch, tag or commit of the model on the Hub.", show_default=False)
 ]
+PackedModel = Annotated[
+    str,
+    typer.Option("--model", "-m", metavar="MODEL", help="Run, packed folder or Hub id.", show_default=False),
+]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Most threads to use; all cores by default.", show_default=False)
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout, for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show only errors and the last table.")]
 

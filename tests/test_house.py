@@ -34,14 +34,15 @@ ARROWS: dict[str, set[str]] = {
     "data": {"errors"},
     "models": {"errors", "recipe", "ternary"},
     "packed": LEAVES | {"run", "models", "ternary"},
-    "runtime": {"errors", "models", "packed"},  # of them what needs no torch: tests/runtime watches it
+    "runtime": LEAVES | {"models", "packed"},  # of them what needs no torch: tests/runtime watches it
     "calibrate": HOLDING,
     "distill": HOLDING,
     "export": HOLDING,
     "evaluate": HOLDING | {"export"},  # to run the files that it measures
+    "bench": LEAVES | {"packed", "export", "runtime"},  # and recipe, by name, in a process of its own
     "pipeline": LEAVES | {"recipe", "run", "models"},  # and the stages, by name, when they are run
     "demo": HOLDING | {"evaluate", "pipeline", "cli"},
-    "cli": HOLDING | {"calibrate", "pipeline"},
+    "cli": HOLDING | {"calibrate", "pipeline", "runtime", "bench"},
     "tclip": {"errors", "recipe", "packed", "pipeline"},
 }
 

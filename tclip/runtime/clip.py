@@ -97,6 +97,11 @@ class RuntimeClip:
         read, _ = self._text_tower()
         return self.encode_ids(read([texts] if isinstance(texts, str) else texts))
 
+    def ids(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Return the text tower's input: token ids of each text, int32; errors as for `encode_text`."""
+        read, _ = self._text_tower()
+        return read(texts)
+
     def encode_ids(self, ids: Sequence[np.ndarray]) -> np.ndarray:
         """Return embeddings [B, E] of token ids, int32, one array a text; the last id of each is pooled."""
         _, run = self._text_tower()

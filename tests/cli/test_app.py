@@ -9,7 +9,10 @@ import pytest
 from tclip.cli import app as app_module
 from tclip.errors import DataError
 
-COMMANDS = ("compress", "calibrate", "train", "pack", "export", "eval", "inspect", "recipes")
+COMMANDS = (
+    *("compress", "calibrate", "train", "pack", "export", "eval", "inspect", "recipes"),
+    *("classify", "embed", "search", "bench"),
+)
 
 
 def _raise(monkeypatch, error):
