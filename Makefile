@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint benchmark clean
+.PHONY: demo test native lint benchmark clean
 
 demo: .venv/ready
 	$(BIN)/python -m tclip.demo runs/demo
@@ -10,6 +10,10 @@ demo: .venv/ready
 # One process a core and one thread each: the tests are many and small.
 test: .venv/ready lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal
+
+# The native code under sanitizers and on emulated ARM, each skipped where its tools are not installed.
+native: .venv/ready
+	$(BIN)/pytest -n 2 --dist worksteal -m toolchain
 
 lint: .venv/ready
 	$(BIN)/ruff format --check .
