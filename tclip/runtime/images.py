@@ -22,9 +22,14 @@ if TYPE_CHECKING:
     Picture = str | Path | bytes | Image
 
 CONFIG_FILE = "preprocessor_config.json"
+MOST_PIXELS = 89_478_485  # of a picture once resized: PIL's own limit for opening one
 STEPS = ("do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_convert_rgb")
 # steps that transformers knows and that change pixels in ways that are not built here
 FOREIGN_STEPS = ("do_pad", "do_flip_channel_order", "do_reduce_labels", "do_thumbnail", "do_align_long_axis")
+
+
+class UnreadableError(DataError):
+    """A picture that is missing, damaged, or none at all."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,12 @@ class ImageReader:
 
     def _read(self, picture: "Picture") -> "np.ndarray | str":
         """Bytes [H, W, C] of one picture, resized and cropped; or what is wrong with it."""
+        try:
+            return self._decoded(picture)
+        except UnreadableError as error:
+            return f"{_name(picture)}: {error}"
+
+    def _decoded(self, picture: "Picture") -> np.ndarray:
         from PIL import Image, UnidentifiedImageError
 
         try:
@@ -87,15 +98,17 @@ class ImageReader:
             source = io.BytesIO(picture) if isinstance(picture, bytes) else Path(picture).expanduser()
             with Image.open(source) as image:
                 return self._fitted(image)
-        except UnidentifiedImageError:
-            return f"{_name(picture)}: no picture, or of an unknown format"
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            return f"{_name(picture)}: {first_line(error)}"
+        except UnidentifiedImageError as error:
+            raise UnreadableError("no picture, or of an unknown format") from error
+        except Exception as error:  # PIL's plugins raise what they like on damaged files
+            raise UnreadableError(first_line(error)) from error
 
     def _fitted(self, image: "Image") -> np.ndarray:
         rgb = _on_white(image)
         if self.resize is not None:
             height, width = self._target(rgb.height, rgb.width)
+            if height * width > MOST_PIXELS:
+                raise ValueError(f"{image.width} x {image.height} pixels are too long and thin to be resized")
             rgb = rgb.resize((width, height), resample=self.resample)
         pixel_HWC = np.asarray(rgb)
         return pixel_HWC if self.crop is None else _cropped(pixel_HWC, *self.crop)

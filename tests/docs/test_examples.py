@@ -5,11 +5,13 @@ import runpy
 import shlex
 import shutil
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from tclip.cli.app import main
+from tclip.data.pairs import open_pairs
 from tclip.demo.dataset import model_folder, write_scenes
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -26,6 +28,9 @@ def users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(model_folder(), tmp_path / "my-clip")
     data = write_scenes(tmp_path / "drawn", num_train=96, num_test=64, seed=0)
     data.scenes.rename(tmp_path / "pairs")
+    (tmp_path / "photos").mkdir()
+    for index, sample in enumerate(islice(open_pairs(str(tmp_path / "pairs"), "test"), 6)):
+        (tmp_path / "photos" / f"{index:02}.png").write_bytes(sample.image_bytes)
     (tmp_path / "sets").mkdir()
     data.shapes.rename(tmp_path / "sets" / "shapes")
     monkeypatch.chdir(tmp_path)
@@ -40,11 +45,9 @@ def commands(text: str) -> Iterator[list[str]]:
         yield arguments
 
 
-def test_every_example_of_the_guide_and_the_format_runs(
-    users_folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    blocks = examples("guide.md") + examples("format.md")
-    assert [language for language, _ in blocks].count("python") == 3
+def test_every_example_of_the_pages_runs(users_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = examples("guide.md") + examples("format.md") + examples("runtime.md")
+    assert [language for language, _ in blocks].count("python") == 4
     for language, text in blocks:
         if language == "sh":
             for arguments in commands(text):
@@ -54,4 +57,5 @@ def test_every_example_of_the_guide_and_the_format_runs(
             (users_folder / "example.py").write_text(text, encoding="utf-8")
             runpy.run_path("example.py")
     assert (users_folder / "runs/try/onnx/text_encoder.onnx").is_file()
+    assert (users_folder / "found.png").is_file()
     assert "ternary weights; one of them:" in capsys.readouterr().out

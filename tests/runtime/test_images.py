@@ -110,6 +110,24 @@ def test_every_picture_that_cannot_be_read_is_named(
     assert isinstance(each[0], str) and isinstance(each[1], np.ndarray)
 
 
+def test_what_would_fill_the_memory_is_refused(tiny_folder: Callable[[str], Path]) -> None:
+    with pytest.raises(DataError, match="1 x 100000 pixels are too long and thin"):
+        image_reader(tiny_folder("clip"), IMAGE_SIZE)([Image.new("RGB", (1, 100_000))])
+
+
+def test_whatever_a_decoder_raises_is_the_fault_of_the_file(
+    tiny_folder: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture(40, 40).save(tmp_path / "a.png")
+
+    def fail(*_: object) -> None:
+        raise KeyError("of a plugin")
+
+    monkeypatch.setattr(Image.Image, "convert", fail)
+    with pytest.raises(DataError, match=r"a\.png: 'of a plugin'"):
+        image_reader(tiny_folder("clip"), IMAGE_SIZE)([tmp_path / "a.png"])
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
