@@ -15,7 +15,7 @@ from tclip.runtime import RuntimeClip
 from tclip.runtime import gallery as gallery_module
 from tclip.runtime.contact_sheet import draw_contact_sheet
 from tclip.runtime.gallery import embed_folder, embed_to_file, find_pictures, store_beside
-from tclip.runtime.search import search_folder
+from tclip.runtime.search import Hit, search_folder
 from tests.runtime.conftest import PackedFolder
 
 
@@ -164,9 +164,9 @@ def test_where_nothing_can_be_written_the_cache_is_used(
     assert (tmp_path / "cache") in store_beside(pictures, "abc").parents
 
 
-def test_a_contact_sheet_shows_the_hits(clip: RuntimeClip, pictures: Path, tmp_path: Path) -> None:
-    hits, _ = search_folder(clip, pictures, "a red square", 3, Collected())
-    Image.new("RGB", (400, 100), "red").save(hits[0].path)
+def test_a_contact_sheet_shows_the_hits(pictures: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (400, 100), "red").save(pictures / "b.png")
+    hits = [Hit(pictures / name, 0.3) for name in ("b.png", "a.jpg", "more/c.webp")]
     draw_contact_sheet(hits, "a red square", tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.format == "PNG"
