@@ -27,7 +27,7 @@ def built(folder: Path, *options: str) -> Path:
 
 def run(command: list[str], **environment: str) -> str:
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=os.environ | environment, timeout=280
+        command, capture_output=True, text=True, check=False, env=os.environ | environment, timeout=1000
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return done.stdout
@@ -40,6 +40,7 @@ def require(*programs: str) -> None:
 
 
 @pytest.mark.toolchain
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("path", ["dotprod", "i8mm"])
 def test_arm_agrees_under_emulation(tmp_path_factory: pytest.TempPathFactory, path: str) -> None:
     require("cmake", *ARM)
@@ -58,6 +59,7 @@ def test_arm_agrees_under_emulation(tmp_path_factory: pytest.TempPathFactory, pa
 
 
 @pytest.mark.toolchain
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("sanitizers", ["address,undefined", "thread"])
 def test_sanitizers_find_nothing(tmp_path: Path, sanitizers: str) -> None:
     require("cmake", "g++")
