@@ -1,5 +1,6 @@
 """The wheel: what is in it, and that it works where the checkout cannot be imported."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -30,19 +31,23 @@ finally:
 """
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy, so that nothing of the checkout's own build is used."""
+def build(tmp_path_factory: pytest.TempPathFactory, **environment: str) -> Path:
+    """Build the wheel from a copy, so that nothing of the checkout's own build is used."""
     copy, out = tmp_path_factory.mktemp("checkout"), tmp_path_factory.mktemp("dist")
     for folder in FOLDERS:
         shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / file, copy)
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(copy)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | environment)
     assert done.returncode == 0, done.stderr + done.stdout
     (built,) = out.glob("*.whl")
     return built
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +84,21 @@ def test_every_file_of_the_package_is_in_the_wheel_and_no_other(installed: Path)
     (module,) = (path for path in found if path.name.startswith("_native."))
     assert module.parent.as_posix() == "tclip/runtime"
     assert {path.as_posix() for path in found - {module}} == expected
+
+
+def test_without_a_compiler_the_package_is_whole_but_for_its_native_code(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    built = build(tmp_path_factory, CC="/bin/false", CXX="/bin/false")
+    assert built.name.endswith("-none-any.whl")
+    with zipfile.ZipFile(built) as archive:
+        archive.extractall(tmp_path / "site")
+    paths = [str(tmp_path / "site"), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    code = f"import sys; sys.path[:0] = {paths}; import tclip.runtime; print(tclip.runtime.paths())"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "['numpy']\n"
 
 
 def test_the_command_is_declared(installed: Path) -> None:

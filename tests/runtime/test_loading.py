@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from huggingface_hub import close_session
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -20,6 +21,7 @@ import tclip.runtime
 import tclip.runtime.loading
 from tclip.errors import DataError, FormatError, ModelError, UserError
 from tclip.packed.format import CODES, METADATA_KEY, SCALE
+from tests.hub_server import HubServer
 from tests.runtime.conftest import PackedFolder
 from tests.tiny import edit_json
 
@@ -117,6 +119,15 @@ def damage(folder: Path, prefix: str) -> None:
 
 def test_a_run_folder_means_its_packed_model(packed: Path, tmp_path: Path) -> None:
     assert tclip.runtime.load(tmp_path).identity == tclip.runtime.load(packed).identity
+
+
+def test_a_hub_id_is_fetched(packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with HubServer(models={"someone/packed": packed}) as server:
+        server.connect(monkeypatch, tmp_path / "cache")
+        clip = tclip.runtime.load("someone/packed")
+        close_session()
+    assert clip.identity == tclip.runtime.load(packed).identity
+    assert clip.encode_text("a cat").shape == (1, clip.embedding_size)
 
 
 def test_the_identity_tells_models_apart(packed_folder: PackedFolder) -> None:
