@@ -18,7 +18,7 @@ def draw_contact_sheet(hits: Sequence[Hit], title: str, target: Path) -> None:
     Raises:
         OSError: the picture cannot be written, or one of the hits cannot be read.
     """
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw, ImageFont, ImageOps
 
     columns = min(COLUMNS, max(len(hits), 1))
     rows = (len(hits) + columns - 1) // columns
@@ -30,8 +30,7 @@ def draw_contact_sheet(hits: Sequence[Hit], title: str, target: Path) -> None:
         left = MARGIN + index % columns * (TILE + MARGIN)
         top = CAPTION + MARGIN + index // columns * (TILE + CAPTION + MARGIN)
         with Image.open(hit.path) as image:
-            thumbnail = image.convert("RGB")
-        thumbnail.thumbnail((TILE, TILE))
+            thumbnail = ImageOps.contain(image.convert("RGB"), (TILE, TILE))
         sheet.paste(thumbnail, (left + (TILE - thumbnail.width) // 2, top + (TILE - thumbnail.height) // 2))
         draw.text((left, top + TILE + 2), f"{index + 1}.  {hit.score:.3f}", fill="black", font=font)
         draw.text((left, top + TILE + 17), _shortened(draw, hit.path.name, font), fill="#555555", font=font)
