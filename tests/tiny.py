@@ -48,8 +48,10 @@ def tiny_clip_folder(folder: Path, family: str = "clip", seed: int = 0) -> Path:
         family: one of FAMILY_NAMES.
         seed: of the random weights.
     """
-    tokenizer, model, image_processor = _BUILDERS[family]()
-    _scatter(model, seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        tokenizer, model, image_processor = _BUILDERS[family]()
+        _scatter(model)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     image_processor.save_pretrained(folder)
@@ -67,13 +69,12 @@ def edit_json(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps(kept, indent=2), encoding="utf-8")
 
 
-def _scatter(model: torch.nn.Module, seed: int) -> None:
+def _scatter(model: torch.nn.Module) -> None:
     """Move weights away from their initial values, so that biases are not 0 and texts differ."""
-    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
             spread = 0.1 if parameter.ndim > 1 else 0.02
-            parameter.add_(torch.randn(parameter.shape, generator=generator) * spread)
+            parameter.add_(torch.randn(parameter.shape) * spread)
 
 
 def _clip() -> tuple[Any, Any, Any]:

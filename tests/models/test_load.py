@@ -194,7 +194,8 @@ def test_empty_model_of_a_packed_folder(tiny_folder, tmp_path, family, device):
         empty.load_state_dict(dense.state_dict())
         ours, stock = clip_from(files, empty), load_dense(str(tiny_folder(family)))
         texts = ours.tokenize(["a red ball"])
-        assert torch.equal(ours.embed_texts(texts), stock.embed_texts(texts))
+        # not to the bit: sums may depend on where in memory the weights lie
+        torch.testing.assert_close(ours.embed_texts(texts), stock.embed_texts(texts))
 
 
 def test_empty_model_of_a_senseless_config(folder):
