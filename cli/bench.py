@@ -1,4 +1,4 @@
-"""`tclip bench`: how fast a packed model answers, beside torch and ONNX Runtime."""
+"""`tclip bench`: how fast a packed model answers, beside torch, ONNX Runtime and OpenVINO."""
 
 from typing import Annotated
 
@@ -16,7 +16,8 @@ def bench(
         str | None,
         typer.Option(
             metavar="NAME,NAME",
-            help="torch-float32, torch-bfloat16, onnx-int8, onnx-float32, tclip:PATH, or none; "
+            help="torch-float32, torch-bfloat16, onnx-int8, onnx-float32, openvino-int8, openvino-float32, "
+            "tclip:PATH, or none; "
             "by default all that are installed.",
             show_default=False,
         ),

@@ -17,9 +17,18 @@ OTHERS = {
     "torch-bfloat16": "torch",
     "onnx-int8": "onnxruntime",
     "onnx-float32": "onnxruntime",
+    "openvino-int8": "openvino",
+    "openvino-float32": "openvino",
 }
-ONNX_FORMS = {"onnx-int8": "int8", "onnx-float32": "float"}
+# which of the exported files a contender runs
+ONNX_FORMS = {
+    "onnx-int8": "int8",
+    "onnx-float32": "float",
+    "openvino-int8": "int8",
+    "openvino-float32": "float",
+}
 Call = Callable[[], Any]
+RunFile = Callable[[dict[str, np.ndarray]], Any]
 
 
 @runtime_checkable  # for the shape-and-type checks of the tests
@@ -74,30 +83,46 @@ class Torch:
 
 
 class Onnx:
-    """The exported files in ONNX Runtime."""
+    """The exported files in ONNX Runtime or OpenVINO."""
 
-    def __init__(self, folder: Path, threads: int) -> None:
+    def __init__(self, folder: Path, threads: int, open_file: Callable[[Path, int], RunFile]) -> None:
         from tclip.export.onnx import IMAGE_FILE, TEXT_FILE
-        from tclip.export.session import open_session
         from tclip.runtime.folder import read_json
         from tclip.runtime.texts import TextReader
 
-        self._sessions = {
-            "image": open_session(folder / IMAGE_FILE, threads),
-            "text": open_session(folder / TEXT_FILE, threads),
+        self._towers = {
+            "image": open_file(folder / IMAGE_FILE, threads),
+            "text": open_file(folder / TEXT_FILE, threads),
         }
         config = read_json(folder / "config.json", "model")["text_config"]
         self._reader = TextReader(folder, config, int(config["max_position_embeddings"]))
 
     def call(self, tower: str, pixel_BCHW: np.ndarray, texts: list[str]) -> Call:
         """See Contender."""
-        session = self._sessions[tower]
+        run = self._towers[tower]
         if tower == "image":
-            return lambda: session.run(None, {"pixel_values": pixel_BCHW})
+            return lambda: run({"pixel_values": pixel_BCHW})
         ids = self._reader(texts)
         longest = max(map(len, ids))
         padded = np.stack([np.pad(each, (0, longest - len(each)), mode="edge") for each in ids])
-        return lambda: session.run(None, {"input_ids": padded.astype(np.int64)})
+        return lambda: run({"input_ids": padded.astype(np.int64)})
+
+
+def _open_onnxruntime(file: Path, threads: int) -> RunFile:
+    from tclip.export.session import open_session
+
+    session = open_session(file, threads)
+    return lambda inputs: session.run(None, inputs)
+
+
+def _open_openvino(file: Path, threads: int) -> RunFile:
+    import openvino
+
+    settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+    return openvino.Core().compile_model(file, "CPU", settings)
+
+
+OPENERS = {"onnxruntime": _open_onnxruntime, "openvino": _open_openvino}
 
 
 def available() -> list[str]:
@@ -118,5 +143,5 @@ def open_contender(name: str, folder: Path, onnx_folder: Path | None, threads: i
         return Runtime(folder, threads, name.partition(":")[2] or None)
     if name in ONNX_FORMS:
         assert onnx_folder is not None
-        return Onnx(onnx_folder / ONNX_FORMS[name], threads)
+        return Onnx(onnx_folder / ONNX_FORMS[name], threads, OPENERS[OTHERS[name]])
     return Torch(folder, threads, name.removeprefix("torch-"))

@@ -94,7 +94,7 @@ def run_plan(plan: Plan, progress: Progress) -> list[Result]:
     ]
     with ExitStack() as stack:
         onnx_folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tclip-bench-")))
-        forms = [ONNX_FORMS[name] for name in plan.contenders if name in ONNX_FORMS]
+        forms = sorted({ONNX_FORMS[name] for name in plan.contenders if name in ONNX_FORMS})
         if forms:
             progress.begin("exporting the ONNX files to compare with")
             _export(plan.folder, onnx_folder, forms)
