@@ -1,6 +1,7 @@
 """classify, embed, search and bench, as their users run them."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,8 @@ def test_a_model_that_is_not_packed_is_refused(tclip, tiny_folder, pictures):
 
 def test_bench_compares_in_one_run(tclip, model):
     against = "torch-float32,torch-bfloat16,onnx-int8,tclip:portable"
+    if find_spec("openvino"):  # no dependency: compared where it is installed
+        against += ",openvino-int8,openvino-float32"
     done = tclip(
         "bench",
         model,
