@@ -6,49 +6,28 @@
         ...
         assert hub.fetched("org/clip") == ["config.json"]
 
-What it speaks: repository info, trees, paths-info, discussions, and files by HEAD and GET with Range.
+        hub.log_in(monkeypatch, User("me"))     # what follows may write to me/...
+
+What it speaks: repository info, trees, paths-info, discussions, refs, and files by HEAD and GET with Range
+(hub_repos.py); who somebody is, new repositories and branches, large files by LFS, commits (hub_uploads.py).
+It does not speak Xet, the Hub's newer storage, whose native client talks to servers of its own: the client is
+told to do without (HF_HUB_DISABLE_XET). What it is sent and what /tree tells of it are the same either way.
 """
 
-import hashlib
 import json
+import tempfile
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-
-@dataclass
-class Repo:
-    """One repository: revisions are names (branches, tags, refs/pr/1) of folders.
-
-    Attributes:
-        kind: "models" or "datasets".
-        id: owner/name.
-        folders: by name of the revision; a folder's commit is a hash of what it holds.
-        gated: files are refused to everyone.
-        discussions: what /discussions lists, unfiltered: (number, author, title) of open pull requests.
-    """
-
-    kind: str
-    id: str
-    folders: dict[str, Path] = field(default_factory=dict)
-    gated: bool = False
-    discussions: list[tuple[int, str, str]] = field(default_factory=list)
-
-    def commit(self, revision: str) -> str | None:
-        """Return the commit of a revision's name or of a commit itself, None if there is none."""
-        commits = {name: _hash_of_folder(folder) for name, folder in self.folders.items()}
-        return revision if revision in commits.values() else commits.get(revision)
-
-    def folder(self, commit: str) -> Path:
-        """Return the folder of a commit."""
-        return next(folder for folder in self.folders.values() if _hash_of_folder(folder) == commit)
+from tests.hub_repos import Repo, User, discussions, etag, info, is_listed, refs, tree
+from tests.hub_uploads import Answer, Refused, Uploads
 
 
 @dataclass
@@ -58,14 +37,28 @@ class Fault:
     Attributes:
         suffix: end of the request's path; "" is every request.
         status: answer this status instead, such as 500.
-        drop_after: close the connection after so many bytes of the body.
+        drop_after: close the connection after so many bytes of the body that is sent.
+        cut_after: close the connection after so many bytes of a body that comes in by PUT.
+        lose_answer: do what a POST asks, and close the connection instead of saying so.
         times: how often before it is healed.
     """
 
     suffix: str
     status: int | None = None
     drop_after: int | None = None
+    cut_after: int | None = None
+    lose_answer: bool = False
     times: int = 1_000_000
+
+    def concerns(self, method: str, path: str) -> bool:
+        """Whether a request is hit."""
+        if self.times <= 0 or not path.endswith(self.suffix):
+            return False
+        if self.drop_after is not None:
+            return method == "GET"
+        if self.cut_after is not None:
+            return method == "PUT"
+        return method == "POST" or not self.lose_answer
 
 
 @dataclass(frozen=True)
@@ -94,6 +87,8 @@ class HubServer:
         self._server.daemon_threads = True
         self._server.hub = self  # type: ignore[attr-defined]
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
+        self._storage = tempfile.TemporaryDirectory()
+        self.uploads = Uploads(self.endpoint, Path(self._storage.name), self.repos)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 
@@ -110,6 +105,7 @@ class HubServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+        self._storage.cleanup()
 
     def add(self, repo_id: str, folder: Path, revision: str = "main", kind: str = "models") -> Repo:
         """Serve a folder as one revision of a repository."""
@@ -122,6 +118,17 @@ class HubServer:
         marker = f"/{repo_id}/resolve/"
         paths = [r.path.split(marker, 1)[1] for r in self.requests if r.method == "GET" and marker in r.path]
         return sorted({path.split("/", 1)[1] for path in paths})
+
+    def sent(self) -> list[str]:
+        """Name the large files that came in whole, by their SHA-256, as often as they came."""
+        return [
+            r.path.rsplit("/", 1)[1] for r in self.requests if r.method == "PUT" and r.status == HTTPStatus.OK
+        ]
+
+    def log_in(self, monkeypatch: pytest.MonkeyPatch, user: User, token: str = "hf_secret") -> None:
+        """Give this process a token of a user."""
+        self.uploads.users[token] = user
+        monkeypatch.setenv("HF_TOKEN", token)
 
     def environment(self, cache: Path) -> dict[str, str]:
         """Environment variables that point a process's Hub client here, with a cache of its own."""
@@ -150,6 +157,9 @@ class HubServer:
         )
         monkeypatch.setattr(hf_api.api, "endpoint", self.endpoint)
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(cache / "token"))
+        for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+            monkeypatch.delenv(name, raising=False)
         monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr("time.sleep", lambda seconds: None)
@@ -159,6 +169,7 @@ class _Handler(BaseHTTPRequestHandler):
     """Answers one request after the other of one connection."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else every answer waits 40 ms for the client's delayed acknowledgement
 
     @property
     def hub(self) -> HubServer:
@@ -176,84 +187,135 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._answer()
 
+    def do_PUT(self) -> None:
+        self._answer()
+
     def _answer(self) -> None:
         url = urlsplit(self.path)
-        parts = [unquote(part) for part in url.path.strip("/").split("/")]
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        fault = self._fault(url.path)
+        path = unquote(url.path)
+        fault = self._fault(path)
+        length = int(self.headers.get("Content-Length") or 0)
+        if fault and fault.cut_after is not None:
+            self.rfile.read(min(fault.cut_after, length))
+            self.close_connection = True
+            return
+        body = self.rfile.read(length)
         if fault and fault.status:
             self._error(fault.status, "", "the server was told to fail")
-        elif parts[0] == "api":
-            self._api(parts[1], "/".join(parts[2:4]), parts[4:], parse_qs(url.query), parse_qs(body.decode()))
-        else:
-            kind = "datasets" if parts[0] == "datasets" else "models"
-            owner, name, _, revision, *path = parts[1:] if kind == "datasets" else parts
-            self._file(kind, f"{owner}/{name}", revision, "/".join(path), fault)
+            return
+        try:
+            answer = self._choose(path.strip("/").split("/"), parse_qs(url.query), body, fault)
+        except Refused as refused:
+            answer = refused.answer
+        if fault and fault.lose_answer:
+            self.close_connection = True
+        elif answer is not None:
+            self._say(answer)
 
     def _fault(self, path: str) -> Fault | None:
         for fault in self.hub.faults:
-            is_download = fault.drop_after is None or self.command == "GET"
-            if fault.times > 0 and is_download and unquote(path).endswith(fault.suffix):
+            if fault.concerns(self.command, path):
                 fault.times -= 1
                 return fault
         return None
 
-    def _api(
-        self,
-        kind: str,
-        repo_id: str,
-        action: list[str],
-        query: dict[str, list[str]],
-        form: dict[str, list[str]],
-    ) -> None:
-        repo = self.hub.repos.get((kind, repo_id))
-        if repo is None:
-            return self._error(401, "RepoNotFound", "Repository not found")
-        if action[:1] == ["discussions"]:
-            return self._json(_discussions(repo))
-        revision = action[1] if len(action) > 1 else "main"
-        commit = repo.commit(revision)
-        if commit is None:
-            return self._error(404, "RevisionNotFound", f"Invalid rev id: {revision}")
-        tree = _tree(repo.folder(commit))
-        if action[:1] == ["tree"]:
-            inside = "/".join(action[2:])
-            recursive = query.get("recursive", ["false"])[0].lower() in ("true", "1")
-            return self._json([entry for entry in tree if _is_listed(entry["path"], inside, recursive)])
-        if action[:1] == ["paths-info"]:
-            return self._json([entry for entry in tree if entry["path"] in form.get("paths", [])])
-        return self._json(_info(repo, commit, tree))
+    @property
+    def token(self) -> str | None:
+        """The token that came with the request."""
+        return (self.headers.get("Authorization") or "").removeprefix("Bearer ") or None
 
-    def _file(self, kind: str, repo_id: str, revision: str, path: str, fault: Fault | None) -> None:
+    def _choose(
+        self, parts: list[str], query: dict[str, list[str]], body: bytes, fault: Fault | None
+    ) -> Answer | None:
+        """Return the answer; None if a file has been sent already."""
+        uploads = self.hub.uploads
+        match parts:
+            case ["api", "whoami-v2"]:
+                return uploads.whoami(self.token)
+            case ["api", "validate-yaml"]:
+                return uploads.validate_card(body)
+            case ["api", "repos", "create"]:
+                return uploads.create(self.token, body)
+            case ["api", kind, owner, name, *action]:
+                return self._api(self._repo(kind, f"{owner}/{name}"), action, query, body)
+            case ["lfs-storage", oid]:
+                return uploads.store(oid, body)
+            case [owner, name, "info", "lfs", "objects", "batch"]:
+                return uploads.batch(
+                    self.token, self._repo("models", f"{owner}/{name.removesuffix('.git')}"), body
+                )
+            case [_, _, "info", "lfs", "objects", "verify"]:
+                return uploads.verify(body)
+            case ["datasets", owner, name, "resolve", *where]:
+                return self._file(self._repo("datasets", f"{owner}/{name}"), where, fault)
+            case [owner, name, "resolve", *where]:
+                return self._file(self._repo("models", f"{owner}/{name}"), where, fault)
+        return Answer(404, code="EntryNotFound", message="there is nothing here")
+
+    def _repo(self, kind: str, repo_id: str) -> Repo:
         repo = self.hub.repos.get((kind, repo_id))
-        if repo is None:
-            return self._error(401, "RepoNotFound", "Repository not found")
-        if repo.gated:
-            return self._error(403, "GatedRepo", "Access to this repository is restricted")
+        user = self.hub.uploads.users.get(self.token or "")
+        if repo is None or (repo.private and not (user and user.owns(repo_id))):
+            raise Refused(401, "Repository not found", "RepoNotFound")
+        return repo
+
+    def _api(self, repo: Repo, action: list[str], query: dict[str, list[str]], body: bytes) -> Answer:
+        uploads = self.hub.uploads
+        match action:
+            case ["discussions"]:
+                return Answer(200, discussions(repo))
+            case ["refs"]:
+                return Answer(200, refs(repo))
+            case ["branch", *name]:
+                return uploads.branch(self.token, repo, "/".join(name))
+            case ["preupload", *revision]:
+                return uploads.preupload(self.token, repo, "/".join(revision), body)
+            case ["commit", *revision]:
+                return uploads.commit(self.token, repo, "/".join(revision), body)
+        revision, inside = _revision(repo, action[1:])
         commit = repo.commit(revision)
         if commit is None:
-            return self._error(404, "RevisionNotFound", f"Invalid rev id: {revision}")
+            raise Refused(404, f"Invalid rev id: {revision}", "RevisionNotFound")
+        entries = tree(repo.folder(commit))
+        if action[:1] == ["tree"]:
+            recursive = query.get("recursive", ["false"])[0].lower() in ("true", "1")
+            return Answer(200, [entry for entry in entries if is_listed(entry["path"], inside, recursive)])
+        if action[:1] == ["paths-info"]:
+            paths = parse_qs(body.decode()).get("paths", [])
+            return Answer(200, [entry for entry in entries if entry["path"] in paths])
+        return Answer(200, info(repo, commit, entries))
+
+    def _file(self, repo: Repo, where: list[str], fault: Fault | None) -> None:
+        if repo.gated:
+            raise Refused(403, "Access to this repository is restricted", "GatedRepo")
+        revision, path = _revision(repo, where)
+        commit = repo.commit(revision)
+        if commit is None:
+            raise Refused(404, f"Invalid rev id: {revision}", "RevisionNotFound")
         file = repo.folder(commit) / path
         if not file.is_file():
-            return self._error(404, "EntryNotFound", "Entry not found", {"X-Repo-Commit": commit})
-        return self._bytes(file.read_bytes(), commit, fault.drop_after if fault else None)
+            self._error(404, "EntryNotFound", "Entry not found", {"X-Repo-Commit": commit})
+            return
+        self._bytes(path, file.read_bytes(), commit, fault.drop_after if fault else None)
 
-    def _bytes(self, content: bytes, commit: str, drop_after: int | None) -> None:
+    def _bytes(self, path: str, content: bytes, commit: str, drop_after: int | None) -> None:
         total, first, last = len(content), 0, len(content) - 1
         asked = self.headers.get("Range")
         if asked:
             start, _, stop = asked.removeprefix("bytes=").partition("-")
             first, last = int(start), min(int(stop), last) if stop else last
         headers = {
-            "ETag": f'"{hashlib.sha256(content).hexdigest()}"',
+            "ETag": f'"{etag(path, content)}"',
             "X-Repo-Commit": commit,
             "Accept-Ranges": "bytes",
             **({"Content-Range": f"bytes {first}-{last}/{total}"} if asked else {}),
         }
         self._send(206 if asked else 200, content[first : last + 1], headers, drop_after)
 
-    def _json(self, document: Any) -> None:
-        self._send(200, json.dumps(document).encode(), {"Content-Type": "application/json"})
+    def _say(self, answer: Answer) -> None:
+        about = {"X-Error-Code": answer.code, "X-Error-Message": answer.message}
+        headers = {"Content-Type": "application/json", **{k: v for k, v in about.items() if v}}
+        self._send(answer.status, json.dumps(answer.document).encode(), headers)
 
     def _error(self, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
         about = {"X-Error-Code": code, "X-Error-Message": message} if code else {}
@@ -271,61 +333,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = self.close_connection or drop_after is not None
 
 
-def _tree(folder: Path) -> list[dict[str, Any]]:
-    entries = []
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_dir():
-            entries.append({"type": "directory", "path": name, "size": 0, "oid": _sha1(name.encode())})
-        else:
-            content = path.read_bytes()
-            entries.append({"type": "file", "path": name, "size": len(content), "oid": _sha1(content)})
-    return entries
-
-
-def _is_listed(path: str, inside: str, recursive: bool) -> bool:
-    below = path.removeprefix(inside + "/") if inside else path
-    return (not inside or path.startswith(inside + "/")) and (recursive or "/" not in below)
-
-
-def _info(repo: Repo, commit: str, tree: list[dict[str, Any]]) -> dict[str, Any]:
-    files = [entry["path"] for entry in tree if entry["type"] == "file"]
-    return {
-        "id": repo.id,
-        "sha": commit,
-        "private": False,
-        "gated": "auto" if repo.gated else False,
-        "tags": [],
-        "downloads": 0,
-        "likes": 0,
-        "siblings": [{"rfilename": path} for path in files],
-    }
-
-
-def _discussions(repo: Repo) -> dict[str, Any]:
-    listed = [
-        {
-            "num": number,
-            "title": title,
-            "author": {"name": author},
-            "createdAt": "2024-01-01T00:00:00.000Z",
-            "status": "open",
-            "isPullRequest": True,
-            "repo": {"name": repo.id, "type": repo.kind.removesuffix("s")},
-        }
-        for number, author, title in repo.discussions
-    ]
-    return {"discussions": listed, "count": len(listed), "start": 0}
-
-
-def _hash_of_folder(folder: Path) -> str:
-    digest = hashlib.sha1(usedforsecurity=False)
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            digest.update(path.relative_to(folder).as_posix().encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def _sha1(content: bytes) -> str:
-    return hashlib.sha1(content, usedforsecurity=False).hexdigest()
+def _revision(repo: Repo, parts: list[str]) -> tuple[str, str]:
+    """Split what follows in a path into a revision, which may hold slashes (refs/pr/1), and the rest."""
+    if not parts:
+        return "main", ""
+    known = (name for name in repo.folders if "/".join(parts).startswith(f"{name}/") and "/" in name)
+    revision = next(known, parts[0] if "/".join(parts) not in repo.folders else "/".join(parts))
+    return revision, "/".join(parts).removeprefix(revision).strip("/")

@@ -2,13 +2,20 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from tclip.errors import ModelError, first_line
+from tclip.models.layout import (
+    OPEN_CLIP,
+    TRANSFORMERS,
+    Layout,
+    describes_transformers,
+    open_clip_conversion,
+)
 from tclip.models.names import ModelName, suggestion
-from tclip.models.weights import WEIGHT_PATTERNS, has_safetensors, missing_weights
+from tclip.models.weights import has_safetensors, missing_weights, weight_patterns
 
 # What is beside the weights: config, preprocessor, tokenizer (json, BPE merges, SentencePiece).
 SMALL_FILES = ("*.json", "*.txt", "*.model")
@@ -17,63 +24,118 @@ CONVERSION_BOT = "SFconvertbot"  # opens a pull request with safetensors on repo
 
 
 def download_config(name: ModelName, revision: str | None) -> Path:
-    """Bring config.json alone; return the snapshot's folder, which is named after the commit.
+    """Bring the config alone; return the snapshot's folder, which is named after the commit.
+
+    It is config.json, and open_clip_config.json where there is no config.json of transformers.
 
     Raises:
         ModelError: no such model or revision, no permission, or no network and nothing in the cache.
     """
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import errors
 
     with _one_sentence(name, revision):
-        return Path(hf_hub_download(str(name.hub_id), "config.json", revision=revision)).parent
+        try:
+            folder = _file(name, TRANSFORMERS.config_file, revision).parent
+        except errors.EntryNotFoundError as error:
+            return _open_clip_config(name, revision, instead_of=error)
+        if not describes_transformers(folder):
+            with suppress(errors.RemoteEntryNotFoundError):
+                return _file(name, OPEN_CLIP.config_file, folder.name).parent
+        return folder
 
 
-def download_model(name: ModelName, commit: str, revision: str | None) -> Path:
+def download_open_clip_config(name: ModelName, commit: str, revision: str | None) -> Path:
+    """Bring open_clip_config.json of a commit; return the snapshot's folder.
+
+    Raises:
+        ModelError: as download_config.
+    """
+    with _one_sentence(name, revision):
+        return _file(name, OPEN_CLIP.config_file, commit).parent
+
+
+def published_files(name: ModelName, commit: str, revision: str | None) -> list[str]:
+    """List the files of a commit.
+
+    Raises:
+        ModelError: as download_config.
+    """
+    from huggingface_hub import list_repo_files
+
+    with _one_sentence(name, revision):
+        return list_repo_files(str(name.hub_id), revision=commit)
+
+
+def download_model(
+    name: ModelName, layout: Layout, names: list[str], commit: str, revision: str | None
+) -> Path:
     """Bring weights (safetensors only), tokenizer and preprocessor of a commit; return their folder.
-
-    A commit never changes, so a whole copy in the cache is used without asking the Hub.
 
     Args:
         name: a resolved name with a Hub id.
+        layout: whose files.
+        names: of the commit's files, as published_files listed them.
         commit: the commit that download_config found.
         revision: what the user asked for, for messages.
 
     Raises:
-        ModelError: as download_config; or the commit has no safetensors weights.
+        ModelError: as download_config.
     """
     with _one_sentence(name, revision):
-        return cached_model(name, commit) or _downloaded(name, commit, revision)
+        return _snapshot(name, commit, weight_patterns(names, layout))
 
 
 def cached_model(name: ModelName, revision: str | None) -> Path | None:
-    """Return the folder of a model that lies whole in the local cache, without asking the Hub; else None."""
+    """Return the folder of a model that lies whole in the local cache, without asking the Hub; else None.
+
+    A commit never changes, so a whole copy of one can be used without asking the Hub.
+    """
     from huggingface_hub import errors
 
     try:
-        folder = _snapshot(name, revision, local_files_only=True)
+        folder = _snapshot(name, revision, weights=())
     except errors.LocalEntryNotFoundError:
         return None
     return None if missing_weights(folder) else folder
 
 
-def _downloaded(name: ModelName, commit: str, revision: str | None) -> Path:
-    from huggingface_hub import list_repo_files
+def refuse_pickle(name: ModelName, names: list[str], layout: Layout, revision: str | None) -> None:
+    """Refuse a model of whose files none are safetensors weights.
 
-    names = list_repo_files(str(name.hub_id), revision=commit)
-    if not has_safetensors(names):
-        raise ModelError(_without_safetensors(name, names, revision))
-    return _snapshot(name, commit, local_files_only=False)
+    Raises:
+        ModelError: it says how to get some, or what kept it from asking the Hub.
+    """
+    if not has_safetensors(names, layout):
+        with _one_sentence(name, revision):
+            raise ModelError(_without_safetensors(name, names, layout, revision))
 
 
-def _snapshot(name: ModelName, revision: str | None, local_files_only: bool) -> Path:
+def _open_clip_config(name: ModelName, revision: str | None, instead_of: Exception) -> Path:
+    """Bring open_clip_config.json where there is no config.json; without either, the first fault counts."""
+    from huggingface_hub import errors
+
+    try:
+        return _file(name, OPEN_CLIP.config_file, revision).parent
+    except errors.EntryNotFoundError:
+        raise instead_of from None
+
+
+def _file(name: ModelName, file: str, revision: str | None) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    return Path(hf_hub_download(str(name.hub_id), file, revision=revision))
+
+
+def _snapshot(name: ModelName, revision: str | None, weights: tuple[str, ...]) -> Path:
+    """Bring weights and what is beside them; without weights, only look into the cache for the rest."""
     from huggingface_hub import snapshot_download
 
     folder = snapshot_download(
         str(name.hub_id),
         revision=revision,
-        allow_patterns=[*WEIGHT_PATTERNS, *SMALL_FILES],
+        allow_patterns=[*weights, *SMALL_FILES],
         ignore_patterns=SUBFOLDERS,
-        local_files_only=local_files_only,
+        local_files_only=not weights,
         tqdm_class=_bar_on_terminals(),
     )
     return Path(folder)
@@ -90,14 +152,20 @@ def _bar_on_terminals() -> Any:
     return Bar
 
 
-def _without_safetensors(name: ModelName, names: list[str], revision: str | None) -> str:
+def _without_safetensors(name: ModelName, names: list[str], layout: Layout, revision: str | None) -> str:
     at = f"{name.hub_id}{_at(revision)}"
     if not any(file.endswith((".bin", ".pt", ".pth", ".ckpt")) for file in names):
-        return f"{at} has no weights that tclip can read (model.safetensors): give another model."
+        return f"{at} has no weights that tclip can read ({layout.whole_weights[0]}): give another model."
     why = f"{at} has only pickled weights (.bin), which can run code when they are read"
     converted = _conversion(name)
     if converted and converted != revision:
         return f"{why}: the Hub's converted copy is waiting, add --set model.revision={converted}."
+    if layout is OPEN_CLIP:
+        call = open_clip_conversion(f"hf-hub:{name.hub_id}")
+        return (
+            f"{why}: convert it once where you trust it, with {call}, put config and tokenizer files beside, "
+            "and give that folder."
+        )
     return (
         f"{why}: convert it once where you trust it, with AutoModel.from_pretrained(id)"
         ".save_pretrained(folder), copy tokenizer and preprocessor files beside, and give that folder."
@@ -146,7 +214,10 @@ def _sentence(error: BaseException, name: ModelName, revision: str | None) -> st
     if isinstance(error, (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled)):
         return _unreachable(error, f"{model}{at}")
     if isinstance(error, errors.EntryNotFoundError):
-        return f"{model}{at} has no config.json: give a model in the layout of transformers."
+        return (
+            f"{model}{at} has no config.json: give a model in the layout of transformers, or of open_clip "
+            "(open_clip_config.json)."
+        )
     return f"Downloading {model}{at} failed ({first_line(error)}): run again to go on where it stopped."
 
 

@@ -7,10 +7,12 @@ from typing import Any
 from tclip.errors import ModelError, first_line
 from tclip.models.clip import Clip
 from tclip.models.fetch import ModelFiles, fetch
+from tclip.models.weights import single_file
 
 VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "*.model")
 # what transformers raises for files that say something else than it expects
 _REFUSALS = (ValueError, KeyError, TypeError, AttributeError)
+Report = dict[str, Any]  # what transformers says about loading, by kind of trouble
 
 
 def load_dense(spec: str, revision: str | None = None) -> Clip:
@@ -29,33 +31,27 @@ def load_dense(spec: str, revision: str | None = None) -> Clip:
     return clip_from(files, dense_model(files))
 
 
-def dense_model(files: ModelFiles) -> Any:
-    """Read the dense weights of a folder into its stock transformers model, float32, evaluation mode.
+def dense_model(files: ModelFiles, dtype: str = "float32") -> Any:
+    """Read the dense weights of a folder into its stock transformers model, evaluation mode.
+
+    Args:
+        files: the folder.
+        dtype: of the model; "auto": the one that config.json names.
 
     Raises:
         ModelError: the weights cannot be read, do not fit the configuration, or lack some.
     """
-    import torch
     from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
-    from transformers import AutoModel
 
-    with _quiet():
+    with quiet():
         try:
-            model, report = AutoModel.from_pretrained(
-                files.folder,
-                dtype=torch.float32,
-                local_files_only=True,
-                use_safetensors=True,
-                trust_remote_code=False,
-                ignore_mismatched_sizes=True,
-                output_loading_info=True,
-            )
+            model, report = _open_clip_model(files) if files.open_clip else _transformers_model(files, dtype)
         except (*_REFUSALS, OSError, RuntimeError, SafetensorError, StrictDataclassError) as error:
             raise ModelError(
                 f"The weights of {files.source.id} cannot be read ({first_line(error)}): fetch it again."
             ) from error
-    _refuse_incomplete(report, files.source.id)
+    _refuse_incomplete(report, files)
     return model.eval()
 
 
@@ -70,18 +66,26 @@ def empty_model(files: ModelFiles, device: str = "cpu") -> Any:
     from transformers import CONFIG_MAPPING, AutoModel
     from transformers.initialization import no_init_weights
 
-    # transformers does not know our quantization, and must not look for it
-    described = {key: value for key, value in files.config.items() if key != "quantization_config"}
-    with _quiet():
+    described = _without_quantization(files.config)
+    with quiet():
         try:
             config = CONFIG_MAPPING[described["model_type"]].from_dict(described)
             with torch.device(device), no_init_weights():
                 return AutoModel.from_config(config, dtype=torch.float32).eval()
         except (*_REFUSALS, RuntimeError, StrictDataclassError) as error:
             raise ModelError(
-                f"The config.json of {files.source.id} does not describe a model ({first_line(error)}): "
-                "fetch it again."
+                f"The {files.layout.config_file} of {files.source.id} does not describe a model "
+                f"({first_line(error)}): fetch it again."
             ) from error
+
+
+def _without_quantization(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a config without our quantization, in no part: the weights are given dense to this model."""
+    return {
+        key: _without_quantization(value) if isinstance(value, dict) else value
+        for key, value in config.items()
+        if key != "quantization_config"
+    }
 
 
 def clip_from(files: ModelFiles, model: Any) -> Clip:
@@ -90,10 +94,41 @@ def clip_from(files: ModelFiles, model: Any) -> Clip:
     Raises:
         ModelError: one of the two is missing or cannot be read.
     """
-    with _quiet():
+    with quiet():
         tokenizer = _part(files, "tokenizer", _read_tokenizer)
         image_processor = _part(files, "image preprocessor", _read_image_processor)
     return Clip(model, tokenizer, image_processor, files.source)
+
+
+def _transformers_model(files: ModelFiles, dtype: str) -> tuple[Any, Report]:
+    from transformers import AutoModel
+
+    return AutoModel.from_pretrained(
+        files.folder,
+        dtype=dtype,
+        local_files_only=True,
+        use_safetensors=True,
+        trust_remote_code=False,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+    )
+
+
+def _open_clip_model(files: ModelFiles) -> tuple[Any, Report]:
+    from tclip.models.open_clip.weights import read_weights, shaped_like
+
+    model = empty_model(files)
+    wanted = model.state_dict()
+    found = shaped_like(read_weights(single_file(files.folder)), wanted)
+    fitting = {name: weight for name, weight in found.items() if name in wanted}
+    misshapen = [name for name, weight in fitting.items() if weight.shape != wanted[name].shape]
+    report = {
+        "missing_keys": wanted.keys() - found.keys(),
+        "unexpected_keys": found.keys() - wanted.keys(),
+        "mismatched_keys": [(name, fitting.pop(name).shape, wanted[name].shape) for name in misshapen],
+    }
+    model.load_state_dict(fitting, strict=False)
+    return model, report
 
 
 def _part(files: ModelFiles, what: str, read: Any) -> Any:
@@ -109,6 +144,10 @@ def _part(files: ModelFiles, what: str, read: Any) -> Any:
 def _read_tokenizer(files: ModelFiles) -> Any:
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+    if files.open_clip:
+        from tclip.models.open_clip.inputs import read_tokenizer
+
+        return read_tokenizer(files.folder, files.open_clip)
     if not any(next(files.folder.glob(pattern), None) for pattern in VOCABULARIES):
         # transformers would make a tokenizer that knows no word, and every text would be the same
         raise FileNotFoundError(f"none of {', '.join(VOCABULARIES)}")
@@ -127,18 +166,23 @@ def _read_tokenizer(files: ModelFiles) -> Any:
 def _read_image_processor(files: ModelFiles) -> Any:
     from transformers import AutoImageProcessor
 
+    if files.open_clip:
+        from tclip.models.open_clip.inputs import make_image_processor
+
+        return make_image_processor(files.open_clip)
     return AutoImageProcessor.from_pretrained(
         files.folder, local_files_only=True, trust_remote_code=False, backend="pil"
     )
 
 
-def _refuse_incomplete(report: dict[str, Any], model_id: str) -> None:
+def _refuse_incomplete(report: Report, files: ModelFiles) -> None:
+    model_id, config_file = files.source.id, files.layout.config_file
     mismatched = sorted(report["mismatched_keys"], key=str)
     if mismatched:
         name, found, wanted = mismatched[0]
         raise ModelError(
-            f"{len(mismatched)} weights of {model_id} do not have the shape that its config.json says, such "
-            f"as {name} {list(found)} for {list(wanted)}: fetch both from the same revision."
+            f"{len(mismatched)} weights of {model_id} do not have the shape that its {config_file} says, "
+            f"such as {name} {list(found)} for {list(wanted)}: fetch both from the same revision."
         )
     missing = sorted(report["missing_keys"])
     if missing:
@@ -146,10 +190,17 @@ def _refuse_incomplete(report: dict[str, Any], model_id: str) -> None:
             f"{model_id} lacks {len(missing)} weights of its own architecture, such as {missing[0]}: give a "
             "model with both towers and their projections."
         )
+    # transformers' classes leave buffers in old files, but open_clip's every weight takes part
+    surplus = sorted(report["unexpected_keys"]) if files.open_clip else []
+    if surplus:
+        raise ModelError(
+            f"{model_id} has {len(surplus)} weights that its {config_file} does not account for, such as "
+            f"{surplus[0]}: fetch both from the same revision."
+        )
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep transformers' progress bars and warnings off the terminal: what matters is raised here."""
     from transformers.utils import logging
 

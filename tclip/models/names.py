@@ -21,6 +21,7 @@ ALIASES: dict[str, str] = {
     "Chinese-CLIP-B-16": "OFA-Sys/chinese-clip-vit-base-patch16",
     "AltCLIP": "BAAI/AltCLIP",
 }
+_OPEN_CLIP_HUB = "hf-hub:"  # what open_clip writes before a Hub id
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 _ADDRESS = re.compile(r"(?:https?://[^/]+/|hf://)(?:models/)?([^/?#]+/[^/?#]+).*", re.ASCII)
 
@@ -37,9 +38,12 @@ class ModelName:
 def resolve_name(given: str) -> ModelName:
     """Say what a name means: an existing folder first, then an alias (case does not matter), then a Hub id.
 
+    open_clip's "hf-hub:" in front of an id changes nothing.
+
     Raises:
         ModelError: it is none of them; the message suggests the nearest alias or sibling folder.
     """
+    given = given.removeprefix(_OPEN_CLIP_HUB)
     folder = Path(given).expanduser()
     if given and folder.is_dir():
         return ModelName(given, folder=folder)

@@ -5,15 +5,18 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tclip.errors import ModelError
-
-SINGLE = "model.safetensors"
-INDEX = "model.safetensors.index.json"
-WEIGHT_PATTERNS = (SINGLE, "model-*-of-*.safetensors", INDEX)
+from tclip.models.layout import INDEX, Layout, layout_of
 
 
-def has_safetensors(names: Iterable[str]) -> bool:
+def has_safetensors(names: Iterable[str], layout: Layout) -> bool:
     """Whether a listing of files holds safetensors weights, whole or in shards."""
-    return not {SINGLE, INDEX}.isdisjoint(names)
+    return not set(layout.whole_weights).isdisjoint(names)
+
+
+def weight_patterns(names: Iterable[str], layout: Layout) -> tuple[str, ...]:
+    """Return glob patterns of the weight files to fetch; where the same weights are there twice, once."""
+    whole = [name for name in layout.whole_weights if name in set(names)][:1]
+    return (INDEX, *layout.shards) if whole == [INDEX] else tuple(whole)
 
 
 def missing_weights(folder: Path) -> list[str]:
@@ -22,11 +25,10 @@ def missing_weights(folder: Path) -> list[str]:
     Raises:
         ModelError: the index of the shards is not what transformers writes.
     """
-    if (folder / SINGLE).is_file():
-        return []
-    if not (folder / INDEX).is_file():
-        return [SINGLE]
-    return [shard for shard in _shards(folder / INDEX) if not (folder / shard).is_file()]
+    names = _weight_files(folder)
+    if not names:
+        return [layout_of(folder).whole_weights[0]]
+    return [name for name in names if not (folder / name).is_file()]
 
 
 def weight_bytes(folder: Path) -> int:
@@ -35,8 +37,17 @@ def weight_bytes(folder: Path) -> int:
     Raises:
         ModelError: as missing_weights.
     """
-    names = [SINGLE] if (folder / SINGLE).is_file() else _shards(folder / INDEX)
-    return sum((folder / name).stat().st_size for name in names)
+    return sum((folder / name).stat().st_size for name in _weight_files(folder))
+
+
+def single_file(folder: Path) -> Path:
+    """Return the file that holds all weights of a whole model that is not in shards."""
+    return folder / _weight_files(folder)[0]
+
+
+def _weight_files(folder: Path) -> list[str]:
+    whole = [name for name in layout_of(folder).whole_weights if (folder / name).is_file()]
+    return _shards(folder / INDEX) if whole[:1] == [INDEX] else whole[:1]
 
 
 def _shards(path: Path) -> list[str]:

@@ -13,8 +13,10 @@ import pytest
 from tclip.cli.app import main
 from tclip.data.pairs import open_pairs
 from tclip.demo.dataset import model_folder, write_scenes
+from tests.models.open_clip_reference import open_clip_folder
 
 DOCS = Path(__file__).parents[2] / "docs"
+PAGES = ("guide.md", "format.md", "runtime.md", "open_clip.md")  # what one leaves, the next may use
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -33,6 +35,7 @@ def users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / "photos" / f"{index:02}.png").write_bytes(sample.image_bytes)
     (tmp_path / "sets").mkdir()
     data.shapes.rename(tmp_path / "sets" / "shapes")
+    open_clip_folder(tmp_path / "my-open-clip")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TCLIP_CACHE", str(tmp_path / "cache"))
     return tmp_path
@@ -46,8 +49,8 @@ def commands(text: str) -> Iterator[list[str]]:
 
 
 def test_every_example_of_the_pages_runs(users_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    blocks = examples("guide.md") + examples("format.md") + examples("runtime.md")
-    assert [language for language, _ in blocks].count("python") == 4
+    blocks = [block for page in PAGES for block in examples(page)]
+    assert {language for language, _ in blocks} == {"sh", "python"}
     for language, text in blocks:
         if language == "sh":
             for arguments in commands(text):

@@ -186,7 +186,7 @@ def test_no_weights_at_all(hub, repo):
 
 
 def test_repo_without_config(hub, repo):
-    (repo / "config.json").rename(repo / "open_clip_config.json")
+    (repo / "config.json").rename(repo / "configuration.json")
     with pytest.raises(ModelError, match=r"org/clip has no config\.json: give a model in the layout"):
         load_dense("org/clip")
 

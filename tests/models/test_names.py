@@ -41,6 +41,12 @@ def test_hub_ids_stay_as_they_are():
     assert name.folder is None
 
 
+def test_open_clips_way_to_write_an_id():
+    assert resolve_name("hf-hub:laion/CLIP").hub_id == "laion/CLIP"
+    with pytest.raises(ModelError, match=re.escape('"banana" is neither a folder')):
+        resolve_name("hf-hub:banana")
+
+
 def test_a_folder_comes_before_an_alias(tmp_path):
     (tmp_path / "ViT-B-32").mkdir()
     name = resolve_name("ViT-B-32")
