@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from tclip.errors import UserError
+from tclip.plugin import hook as _hook
 
 if TYPE_CHECKING:
     from tclip.packed.load import load
@@ -29,3 +30,6 @@ def __getattr__(name: str) -> Any:
 
     module, attribute = _LAZY[name]
     return getattr(import_module(module), attribute)
+
+
+_hook.install()  # transformers can load packed folders from now on

@@ -15,6 +15,7 @@ told to do without (HF_HUB_DISABLE_XET). What it is sent and what /tree tells of
 """
 
 import json
+import sys
 import tempfile
 import threading
 from collections.abc import Mapping
@@ -156,6 +157,8 @@ class HubServer:
             self.endpoint + "/{repo_id}/resolve/{revision}/{filename}",
         )
         monkeypatch.setattr(hf_api.api, "endpoint", self.endpoint)
+        if "transformers.utils.hub" in sys.modules:  # it keeps a client of its own once it has used one
+            monkeypatch.setattr("transformers.utils.hub._hf_api", None)
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
         monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(cache / "token"))
         for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):

@@ -77,7 +77,7 @@ class Uploads:
         if not content.startswith("---\n"):
             return Answer(200, {"errors": [], "warnings": [{"message": "empty or missing yaml metadata"}]})
         front = yaml.safe_load(content.split("---\n")[1])
-        if front.get("license") not in LICENSES:
+        if front.get("license", "other") not in LICENSES:  # to say nothing is allowed
             problems.append(f'"license" must be one of [{", ".join(LICENSES)}]')
         for entry in front.get("model-index", []):
             for result in entry["results"]:
@@ -95,7 +95,9 @@ class Uploads:
         if user.role != "write" or not user.owns(repo_id):
             raise Refused(403, f'You don\'t have the rights to create a model under the namespace "{owner}"')
         if ("models", repo_id) in self.repos:
-            raise Refused(409, "You already created this model repo")
+            refused = Refused(409, "You already created this model repo")
+            refused.answer.document["url"] = f"{self.endpoint}/{repo_id}"  # exist_ok=True reads it
+            raise refused
         folder = self._new_folder()
         (folder / ".gitattributes").write_text(GITATTRIBUTES)
         repo = Repo("models", repo_id, {"main": folder}, private=asked.get("visibility") == "private")

@@ -58,11 +58,7 @@ def parse_header(metadata: dict[str, str] | None, where: str) -> Header:
     try:
         document = json.loads(text)
         version = int(document["version"])
-        if version > FORMAT_VERSION:
-            raise FormatError(
-                f"{where} has format version {version}, newer than {FORMAT_VERSION}, the newest known here: "
-                "update tclip."
-            )
+        check_version(version, where)
         shapes = {str(name): [int(n) for n in shape] for name, shape in document["shapes"].items()}
         checksums = {str(name): int(value) for name, value in document["checksums"].items()}
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
@@ -70,3 +66,16 @@ def parse_header(metadata: dict[str, str] | None, where: str) -> Header:
     if version < 1 or any(n < 0 for shape in shapes.values() for n in shape):
         raise FormatError(f"The header of {where} is damaged (a negative number): fetch or pack it again.")
     return Header(version, shapes, checksums)
+
+
+def check_version(version: int, where: str) -> None:
+    """Refuse what a newer tclip wrote.
+
+    Raises:
+        FormatError: the version is newer than the newest known here.
+    """
+    if version > FORMAT_VERSION:
+        raise FormatError(
+            f"{where} has format version {version}, newer than {FORMAT_VERSION}, the newest known here: "
+            "update tclip."
+        )

@@ -1,8 +1,8 @@
 """Reading a packed file, every claim of it checked before use."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -12,8 +12,8 @@ from tclip.errors import FormatError, listed
 from tclip.packed.checksum import checksum
 from tclip.packed.format import CODES, MODEL_FILE, SCALE, Header, parse_header
 from tclip.packed.replace import restore_folder
-from tclip.ternary.codec import unpack_base3
-from tclip.ternary.tensor import TernaryTensor
+from tclip.ternary.codec import check_base3, unpack_base3
+from tclip.ternary.tensor import TernaryTensor, check_scale
 
 DTYPES = ("U8", "F16", "F32")
 
@@ -43,50 +43,74 @@ def read_packed(folder: Path) -> PackedTensors:
     path = folder / MODEL_FILE
     if not path.is_file():
         raise FormatError(f"{folder} has no {MODEL_FILE}: give a folder that `tclip pack` wrote.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = parse_header(file.metadata(), str(path))
-            return _read(file, header, str(path))
-    except SafetensorError as error:
-        raise FormatError(
-            f"{path} is damaged or no safetensors file ({error}): fetch or pack it again."
-        ) from error
+    header, tensors = read_stored([path])
+    ternary = {
+        name: TernaryTensor(unpack_base3(tensors.pop(name + CODES), shape), tensors.pop(name + SCALE).float())
+        for name, shape in header.shapes.items()
+    }
+    return PackedTensors(ternary, {name: tensor.float() for name, tensor in tensors.items()}, header)
 
 
-def _read(file: Any, header: Header, where: str) -> PackedTensors:
-    names = set(file.keys())
+def read_stored(paths: Sequence[Path]) -> tuple[Header, dict[str, Tensor]]:
+    """Read one packed model, whole or in shards, as it is stored: codes stay bytes, floats keep their dtype.
+
+    Raises:
+        FormatError: a file is foreign, damaged or newer; the message names the tensor.
+    """
+    where = str(paths[0] if len(paths) == 1 else paths[0].parent)
+    headers: list[Header] = []
+    dtypes: dict[str, str] = {}
+    tensors: dict[str, Tensor] = {}
+    for path in paths:
+        try:
+            with safe_open(path, framework="pt") as file:
+                headers.append(parse_header(file.metadata(), str(path)))
+                dtypes |= {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
+                tensors |= {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except SafetensorError as error:
+            raise FormatError(
+                f"{path} is damaged or no safetensors file ({error}): fetch or pack it again."
+            ) from error
+    if any(header != headers[0] for header in headers):
+        raise FormatError(f"The files in {where} belong to different models: fetch or pack them again.")
+    _check_names(headers[0], dtypes, where)
+    _check_tensors(headers[0], tensors, where)
+    return headers[0], tensors
+
+
+def _check_names(header: Header, dtypes: dict[str, str], where: str) -> None:
     of_ternary = {name + ending for name in header.shapes for ending in (CODES, SCALE)}
-    expected = set(header.checksums)
+    expected, names = set(header.checksums), set(dtypes)
     offenders = [f"{name} is missing" for name in sorted((expected | of_ternary) - names)]
     offenders += [f"{name} is unknown" for name in sorted(names - expected)]
-    dtypes = {name: file.get_slice(name).get_dtype() for name in sorted(names)}
-    offenders += [f"{name} is {dtype}" for name, dtype in dtypes.items() if dtype not in DTYPES]
+    offenders += [f"{name} is {dtype}" for name, dtype in sorted(dtypes.items()) if dtype not in DTYPES]
     if offenders:
         raise FormatError(f"{where} is damaged; fetch or pack it again:{listed(offenders)}")
-    tensors = {name: file.get_tensor(name) for name in sorted(names)}
-    for name, tensor in tensors.items():
-        if checksum(tensor) != header.checksums[name]:
+
+
+def _check_tensors(header: Header, tensors: dict[str, Tensor], where: str) -> None:
+    for name in sorted(tensors):
+        if checksum(tensors[name]) != header.checksums[name]:
             raise FormatError(
                 f"{where} is damaged: the bytes of {name} have changed; fetch or pack it again."
             )
-    ternary = {name: _ternary(tensors, name, shape, where) for name, shape in header.shapes.items()}
-    floats = {name: _float(tensors[name], name, where) for name in sorted(names - of_ternary)}
-    return PackedTensors(ternary, floats, header)
+    for name, shape in header.shapes.items():
+        _check_ternary(name, shape, tensors[name + CODES], tensors[name + SCALE], where)
+    codes = {name + CODES for name in header.shapes}
+    for name in sorted(tensors.keys() - codes):
+        if tensors[name].dtype == torch.uint8 or not torch.isfinite(tensors[name]).all():
+            raise FormatError(
+                f"{where} is damaged: {name} is not made of finite floats; fetch or pack it again."
+            )
 
 
-def _ternary(tensors: dict[str, Tensor], name: str, shape: list[int], where: str) -> TernaryTensor:
-    codes, scale_RG = tensors[name + CODES], _float(tensors[name + SCALE], name + SCALE, where)
-    if codes.dtype != torch.uint8 or codes.ndim != 1 or scale_RG.ndim != 2:
+def _check_ternary(name: str, shape: list[int], codes: Tensor, scale_RG: Tensor, where: str) -> None:
+    if codes.dtype != torch.uint8 or codes.ndim != 1 or scale_RG.ndim != 2 or scale_RG.dtype == torch.uint8:
         raise FormatError(
             f"{where} is damaged: {name} is not base-3 bytes with scales; fetch or pack it again."
         )
     try:
-        return TernaryTensor(unpack_base3(codes, shape), scale_RG)
+        check_scale(shape, scale_RG)
+        check_base3(codes, shape)
     except ValueError as error:
         raise FormatError(f"{where} is damaged at {name}: {error}; fetch or pack it again.") from error
-
-
-def _float(tensor: Tensor, name: str, where: str) -> Tensor:
-    if tensor.dtype == torch.uint8 or not torch.isfinite(tensor).all():
-        raise FormatError(f"{where} is damaged: {name} is not made of finite floats; fetch or pack it again.")
-    return tensor.float()

@@ -5,8 +5,30 @@ No system call that works everywhere exchanges two folders. So there are two ren
 .NAME.old, which the next reader or writer puts back.
 """
 
+import glob
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+
+@contextmanager
+def written_whole(folder: Path) -> Iterator[Path]:
+    """Give an empty folder beside `folder` to write into; it takes the place of `folder` once all is written.
+
+    After an exception `folder` is as it was. What a writer that was killed has left is removed first.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.parent.glob(f"{glob.escape(f'.{folder.name}.writing-')}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    temporary = folder.with_name(f".{folder.name}.writing-{os.getpid()}")
+    try:
+        temporary.mkdir()
+        yield temporary
+        replace_folder(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def replace_folder(new: Path, folder: Path) -> None:

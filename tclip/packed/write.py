@@ -1,8 +1,5 @@
 """Writing a ternary model: whole or not at all."""
 
-import glob
-import os
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,7 +20,7 @@ from tclip.packed.format import (
     SCALE,
     Header,
 )
-from tclip.packed.replace import replace_folder
+from tclip.packed.replace import written_whole
 from tclip.ternary.codec import pack_base3
 
 DTYPES = {"float16": torch.float16, "float32": torch.float32}
@@ -43,12 +40,7 @@ def write_packed(clip: Clip, folder: Path, dtype: str = "float16") -> None:
     if not clip.ternary:
         raise FormatError(f"{clip.source.id} has no ternary weights: calibrate it first.")
     tensors = _tensors(clip, DTYPES[dtype])
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in folder.parent.glob(f"{glob.escape(f'.{folder.name}.writing-')}*"):
-        shutil.rmtree(leftover, ignore_errors=True)  # of a writer that was killed
-    temporary = folder.with_name(f".{folder.name}.writing-{os.getpid()}")
-    try:
-        temporary.mkdir()
+    with written_whole(folder) as temporary:
         _save_config(clip, temporary, dtype)
         clip.tokenizer.save_pretrained(temporary)
         clip.image_processor.save_pretrained(temporary)
@@ -58,9 +50,6 @@ def write_packed(clip: Clip, folder: Path, dtype: str = "float16") -> None:
             {name: checksum(tensor) for name, tensor in tensors.items()},
         )
         save_file(tensors, temporary / MODEL_FILE, {"format": "pt", METADATA_KEY: header.to_json()})
-        replace_folder(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _tensors(clip: Clip, dtype: torch.dtype) -> dict[str, Tensor]:
@@ -93,7 +82,7 @@ def _holds(scale_RG: Tensor, dtype: torch.dtype) -> bool:
 def _save_config(clip: Clip, folder: Path, dtype: str) -> None:
     config: Any = clip.model.config
     granularities = sorted({tensor.granularity for tensor in clip.ternary.values()})
-    config.quantization_config = {
+    quantization = {
         "quant_method": "tclip",
         "format_version": FORMAT_VERSION,
         "codes": "base3",
@@ -102,10 +91,16 @@ def _save_config(clip: Clip, folder: Path, dtype: str) -> None:
         "activations": clip.activations,
         "base_model": _published(clip.base or clip.source),
     }
+    # transformers reads only a tower's part of the file where a tower is loaded alone; without the dtype it
+    # would compute in the one that floats are stored in
+    parts = [config, *(getattr(config, name) for name in config.sub_configs)]
     try:
+        for part in parts:
+            part.quantization_config, part.dtype = quantization, torch.float32
         config.save_pretrained(folder)
     finally:
-        del config.quantization_config
+        for part in parts:
+            del part.quantization_config
 
 
 def _published(source: ModelSource) -> dict[str, str | None]:

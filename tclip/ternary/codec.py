@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Int8, UInt8
+from jaxtyping import Int8, Num, UInt8
 from torch import Tensor
 
 CODES_PER_BYTE = 5
@@ -42,6 +42,16 @@ def unpack_base3(bytes_P: UInt8[Tensor, " P"], shape: Sequence[int]) -> Int8[Ten
     """Unpack the codes of a weight of the given shape.
 
     Raises:
+        ValueError: as check_base3.
+    """
+    check_base3(bytes_P, shape)
+    return decode_base3(bytes_P, math.prod(shape), torch.int8).reshape(tuple(shape))
+
+
+def check_base3(bytes_P: UInt8[Tensor, " P"], shape: Sequence[int]) -> None:
+    """Check that bytes are the codes of a weight of the given shape, without unpacking them.
+
+    Raises:
         ValueError: the number of bytes does not fit the shape, a byte exceeds 242, or the padding
             of the last byte is not made of zeros.
     """
@@ -50,12 +60,22 @@ def unpack_base3(bytes_P: UInt8[Tensor, " P"], shape: Sequence[int]) -> Int8[Ten
         raise ValueError(f"{bytes_P.numel()} bytes cannot hold {count} codes: {num_bytes(count)} are needed")
     if bytes_P.numel() and int(bytes_P.max()) > LARGEST_BYTE:
         raise ValueError(f"a byte exceeds {LARGEST_BYTE}, so these are not base-3 codes")
-    codes = _table(bytes_P.device)[bytes_P.long()].flatten()
-    if codes[count:].any():
+    filled = count - (bytes_P.numel() - 1) * CODES_PER_BYTE
+    if decode_base3(bytes_P[-1:], CODES_PER_BYTE, torch.int8)[filled:].any():
         raise ValueError("the padding of the last byte is not zero")
-    return codes[:count].reshape(tuple(shape))
 
 
-def _table(device: torch.device) -> Int8[Tensor, "256 5"]:
-    values_V1 = torch.arange(256, device=device)[:, None]
-    return (values_V1 // torch.tensor(POWERS, device=device) % 3 - 1).to(torch.int8)
+def decode_base3(bytes_P: UInt8[Tensor, " P"], count: int, dtype: torch.dtype) -> Num[Tensor, " N"]:
+    """Return the first `count` codes of bytes that were checked before, as numbers of any dtype.
+
+    A look-up of five numbers a byte is the fastest way in plain torch (a third of what arithmetic on
+    digits takes); with float numbers in the table no second pass converts them.
+    """
+    table_V5 = _CODES_V5.to(bytes_P.device, dtype)
+    return table_V5.index_select(0, bytes_P.int()).flatten()[:count]
+
+
+# V values of a byte; those above 242 are there so that no byte reads beyond the table
+_CODES_V5 = torch.tensor(
+    [[value // power % 3 - 1 for power in POWERS] for value in range(256)], dtype=torch.int8, device="cpu"
+)

@@ -3,6 +3,8 @@
 R rows with scales, G groups a row, N weights to a scale (see granularity.py).
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,13 +28,7 @@ class TernaryTensor:
     scale_RG: Float[Tensor, "R G"]
 
     def __post_init__(self) -> None:
-        shape, (rows, groups) = list(self.codes.shape), self.scale_RG.shape
-        if not shape or not self.codes.numel():
-            raise ValueError(f"a weight of shape {shape} has no rows of codes")
-        if (rows, groups) != (1, 1) and (rows != shape[0] or not groups or self.codes[0].numel() % groups):
-            raise ValueError(f"a weight of shape {shape} cannot have scales of shape {[rows, groups]}")
-        if (self.scale_RG < 0).any():
-            raise ValueError("a scale is negative")
+        check_scale(self.codes.shape, self.scale_RG)
 
     def dense(self) -> Float[Tensor, "..."]:
         """Return the float32 weight scale x code in the weight's own shape (exact: no rounding)."""
@@ -56,3 +52,18 @@ class TernaryTensor:
     def rounded(self, dtype: torch.dtype) -> "TernaryTensor":
         """Return the same codes with scales rounded to what `dtype` can hold, kept in float32."""
         return TernaryTensor(self.codes, self.scale_RG.to(dtype).float())
+
+
+def check_scale(weight_shape: Sequence[int], scale_RG: Float[Tensor, "R G"]) -> None:
+    """Check that scales are those of a weight of the given shape, in any granularity.
+
+    Raises:
+        ValueError: the weight has no codes, the scales are not those of a granularity, or one is negative.
+    """
+    shape, (rows, groups) = list(weight_shape), scale_RG.shape
+    if not shape or not math.prod(shape):
+        raise ValueError(f"a weight of shape {shape} has no rows of codes")
+    if (rows, groups) != (1, 1) and (rows != shape[0] or not groups or math.prod(shape[1:]) % groups):
+        raise ValueError(f"a weight of shape {shape} cannot have scales of shape {[rows, groups]}")
+    if (scale_RG < 0).any():
+        raise ValueError("a scale is negative")

@@ -38,6 +38,12 @@ def test_the_base_and_the_activations_are_told(packed: Path, ternary_clip: Clip)
     assert clip.activations == "float"
 
 
+def test_what_is_dense_in_memory_is_not_described_as_packed(packed: Path) -> None:
+    # nor are the towers, or an export would say of its dense weights that they are codes
+    config = load(packed).model.config
+    assert "quantization_config" not in config.to_json_string(use_diff=False)
+
+
 def test_int8_activations_are_switched_on(packed: Path) -> None:
     text = load(packed).tokenize(["a red cat"])
     plain = load(packed).embed_texts(text)

@@ -102,12 +102,15 @@ def test_the_folder_is_a_stock_model_folder(packed: Path, ternary_clip: Clip) ->
     assert config["model_type"] == "clip"
     assert config["quantization_config"]["quant_method"] == "tclip"
     assert config["quantization_config"]["scale"] == ["row"]
+    for tower in ("vision_config", "text_config"):  # all that transformers reads for a tower alone
+        assert config[tower]["quantization_config"] == config["quantization_config"]
+        assert config[tower]["dtype"] == config["dtype"] == "float32"
     with safe_open(packed / "model.safetensors", framework="numpy") as file:
         dtypes = {name: str(file.get_tensor(name).dtype) for name in file.keys()}  # noqa: SIM118 (no dict)
     codes = {name for name, dtype in dtypes.items() if dtype == "uint8"}
     assert codes == {f"{name}_codes" for name in ternary_clip.ternary}
     assert set(dtypes.values()) == {"uint8", "float16"}
-    assert not hasattr(ternary_clip.model.config, "quantization_config")
+    assert "quantization_config" not in ternary_clip.model.config.to_json_string(use_diff=False)
 
 
 def test_where_a_local_model_lay_is_nobodys_business(packed: Path, ternary_clip: Clip) -> None:

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tclip.ternary.codec import num_bytes, pack_base3, unpack_base3
+from tclip.ternary.codec import decode_base3, num_bytes, pack_base3, unpack_base3
 from tests.ternary.strategies import codes
 
 
@@ -87,3 +87,11 @@ def test_padding_other_than_zero_is_refused(num_codes, data):
     byte = int("".join(map(str, digits)), 3)
     with pytest.raises(ValueError, match="padding"):
         unpack_base3(torch.tensor([byte], dtype=torch.uint8), (num_codes,))
+
+
+@given(codes(), st.sampled_from([torch.int8, torch.float16, torch.bfloat16, torch.float64]), st.data())
+def test_codes_are_decoded_as_any_kind_of_number(some, dtype, data):
+    count = data.draw(st.integers(0, some.numel()))
+    found = decode_base3(pack_base3(some), count, dtype)
+    assert found.dtype == dtype
+    assert torch.equal(found, some.flatten()[:count].to(dtype))

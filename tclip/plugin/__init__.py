@@ -1,0 +1,1 @@
+"""What makes stock transformers load and save packed folders."""
