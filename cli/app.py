@@ -20,9 +20,12 @@ from tclip.cli.eval import evaluate
 from tclip.cli.export import export_app
 from tclip.cli.inspect import inspect
 from tclip.cli.pack import pack
+from tclip.cli.pull import pull
+from tclip.cli.push import push
 from tclip.cli.recipes import recipes_app
 from tclip.cli.search import search
 from tclip.cli.train import train
+from tclip.cli.verify import verify
 from tclip.errors import UserError
 
 MISTAKE = 2
@@ -42,6 +45,9 @@ app.command()(train)
 app.command()(pack)
 app.add_typer(export_app, name="export")
 app.command("eval")(evaluate)
+app.command()(verify)
+app.command()(push)
+app.command()(pull)
 app.command()(inspect)
 app.command()(classify)
 app.command()(embed)
@@ -84,7 +90,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if sentence is None or os.environ.get("TCLIP_DEBUG") == "1":
             raise
         typer.echo(f"tclip: {sentence}", err=True)
-        return MISTAKE if isinstance(error, UserError | typer.TyperException) else FAILURE
+        if isinstance(error, UserError):
+            return error.exit_code
+        return MISTAKE if isinstance(error, typer.TyperException) else FAILURE
     if code == INTERRUPTED:
         typer.echo(f"tclip: {interrupted()}", err=True)
     return int(code)

@@ -16,8 +16,8 @@ def bench(
         str | None,
         typer.Option(
             metavar="NAME,NAME",
-            help="torch-float32, torch-bfloat16, onnx-int8, onnx-float32, openvino-int8, openvino-float32, "
-            "tclip:PATH, or none; "
+            help="torch-float32, torch-bfloat16, onnx-int8, onnx-float32, onnx-nbits, openvino-int8, "
+            "openvino-float32, tclip:PATH, or none; "
             "by default all that are installed.",
             show_default=False,
         ),

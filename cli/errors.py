@@ -30,6 +30,7 @@ _BY_CLASS: Final[dict[str, str]] = {
     # the Hub's client: huggingface_hub has moved from httpx to its successor
     "httpx.TransportError": "The network failed, run again to continue: {error}",
     "httpx2.TransportError": "The network failed, run again to continue: {error}",
+    "hf_xet": "The transfer to or from the Hub failed, run again to continue: {error}",
     "safetensors._safetensors_rust.SafetensorError": (
         "A safetensors file is damaged or half written, fetch or make it again: {error}"
     ),

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tclip.models.fetch import ModelFiles, fetch_config
+from tclip.models.fetch import ModelFiles, fetch, fetch_config
 from tclip.models.load import empty_model
 from tclip.models.sites import Decision, Plan, SummaryRow, find_sites, plan_ternarization
 from tclip.progress import Table
@@ -31,7 +31,8 @@ def tables_of(
         UserError: no such model, not supported, or the recipe does not fit it.
     """
     folder = Path(path).expanduser()
-    if (folder / "recipe.yaml").is_file():
+    # a model that was pulled with all its files has its recipe beside it
+    if (folder / "recipe.yaml").is_file() and not (folder / "config.json").is_file():
         run = open_run(folder)
         yield _stages(run)
         done = [each for each in (run.packed, run.trained, run.calibrated) if each.is_dir()]
@@ -40,6 +41,8 @@ def tables_of(
         )
         recipe = str(folder / "recipe.yaml")
     files = fetch_config(path, revision)
+    if files.is_packed and not Path(path).expanduser().is_dir():
+        files = fetch(path, revision)  # codes are counted, not only shapes
     plan, ternary = _packed(files) if files.is_packed else _dense(files, recipe, overrides)
     how = "are" if files.is_packed else "would become"
     title = f"{path}: {plan.ternary_share:.2%} of all weights {how} ternary"

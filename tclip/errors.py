@@ -6,7 +6,8 @@ UserError
 ├── DataError       images, captions or labels cannot be found or read
 ├── FormatError     a packed file is damaged, foreign or of a newer format
 ├── TrainingError   training went astray (NaN, exploding loss) or cannot be resumed
-└── ParityError     an exported file does not answer as the model it was made from
+├── ParityError     an exported file does not answer as the model it was made from
+└── HubError        the Hub is not reached, fails, or holds something else than was sent
 
 Everything else is a bug and crashes loudly.
 """
@@ -16,7 +17,9 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake that its maker can mend; the command line prints the message and exits with 2."""
+    """A mistake that its maker can mend; the command line prints the message and exits with `exit_code`."""
+
+    exit_code = 2
 
 
 class RecipeError(UserError):
@@ -40,7 +43,15 @@ class TrainingError(UserError):
 
 
 class ParityError(UserError):
-    """An exported file does not answer as the model it was made from."""
+    """An exported file does not answer as the model it was made from: nothing that the user did wrong."""
+
+    exit_code = 1
+
+
+class HubError(UserError):
+    """The Hub is not reached, fails half way or holds something else than was sent: nobody's mistake."""
+
+    exit_code = 1
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tclip.errors import UserError, unknown_name
 from tclip.progress import Progress, Table
@@ -16,6 +16,7 @@ from tclip.recipe.schema import Recipe
 from tclip.run import Run, create_run, fingerprint, is_first_process
 
 StageFunction = Callable[[Run, Progress], None]
+State = Literal["finished", "stale", "missing"]
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def run_stage(run: Run, name: str, progress: Progress, resume: bool = False) -> 
     if not is_first_process():
         _take_part(run, name, progress)
         return
-    _check_ready(run, name)
+    check_ready(run, name)
     function = STAGES[name].load()
     if name == "calibrate" or (name == "train" and not resume):
         shutil.rmtree(run.steps, ignore_errors=True)  # checkpoints of another start
@@ -113,8 +114,12 @@ def _take_part(run: Run, name: str, progress: Progress) -> None:
         STAGES[name].load()(run, progress)
 
 
-def _check_ready(run: Run, name: str) -> None:
-    """Refuse a stage whose forerunners have not been run, or were run with another recipe."""
+def check_ready(run: Run, name: str) -> None:
+    """Refuse a stage, or what comes after packing, whose forerunners have not been run with this recipe.
+
+    Raises:
+        UserError: one has not; the message tells which to run first.
+    """
     stale = [stage for stage in _needed(run, name) if not _is_finished(run, stage)]
     if stale:
         first = stale[0]
@@ -122,6 +127,13 @@ def _check_ready(run: Run, name: str) -> None:
         raise UserError(
             f"{run.folder} is not ready for {name}, {why}: run `tclip {first} {run.folder}` first."
         )
+
+
+def state_of(run: Run, name: str) -> State:
+    """Return how far a stage is; it is stale if it was run with other settings than the recipe's."""
+    if name not in run.finished():
+        return "missing"
+    return "finished" if _is_finished(run, name) else "stale"
 
 
 def _is_finished(run: Run, name: str) -> bool:

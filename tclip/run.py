@@ -13,7 +13,7 @@ RUN/results/        one record a data set and form, and the tables
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,14 +155,19 @@ def _holds_work(folder: Path) -> bool:
 
 def with_absolute_paths(recipe: Recipe) -> Recipe:
     """Return the recipe with every local path absolute; ids and addresses stay as they are."""
+    return with_sources(recipe, absolute)
+
+
+def with_sources(recipe: Recipe, change: Callable[[str], str]) -> Recipe:
+    """Return the recipe with every name of a model or of data changed."""
     model, teacher, data, measured = recipe.model, recipe.teacher, recipe.data, recipe.eval
     changed = {
-        "model": model.model_copy(update={"id": model.id and absolute(model.id)}),
-        "teacher": teacher.model_copy(update={"id": teacher.id and absolute(teacher.id)}),
+        "model": model.model_copy(update={"id": model.id and change(model.id)}),
+        "teacher": teacher.model_copy(update={"id": teacher.id and change(teacher.id)}),
         "data": data.model_copy(
-            update={key: tuple(map(absolute, getattr(data, key))) for key in ("train", "calibrate")}
+            update={key: tuple(map(change, getattr(data, key))) for key in ("train", "calibrate")}
         ),
-        "eval": measured.model_copy(update={"data": tuple(map(absolute, measured.data))}),
+        "eval": measured.model_copy(update={"data": tuple(map(change, measured.data))}),
     }
     return recipe.model_copy(update=changed)
 

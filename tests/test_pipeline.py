@@ -7,7 +7,7 @@ import pytest
 
 from tclip import pipeline
 from tclip.errors import RecipeError, UserError
-from tclip.pipeline import STAGES, Stage, compress, run_stage
+from tclip.pipeline import STAGES, Stage, check_ready, compress, run_stage, state_of
 from tclip.progress import Collected
 from tclip.recipe.schema import Recipe
 from tclip.recipe.write import write_recipe
@@ -66,6 +66,21 @@ def test_stop_after_and_resume(tmp_path: Path, ran: list[str]) -> None:
     compress(recipe(tmp_path), tmp_path / "run", progress, resume=True)
     assert ran == ORDER
     assert progress.notes == ["calibrate: finished before", "train: finished before"]
+
+
+def test_how_far_a_stage_is(tmp_path: Path, ran: list[str]) -> None:
+    run = compress(recipe(tmp_path), tmp_path / "run", Collected(), last="export")
+    assert [state_of(run, name) for name in ORDER] == [*["finished"] * 4, "missing"]
+    run = changed(run, pack={"dtype": "float32"})
+    assert [state_of(run, name) for name in ORDER] == [*["finished"] * 2, *["stale"] * 2, "missing"]
+
+
+def test_what_comes_after_packing_needs_a_packed_model(tmp_path: Path, ran: list[str]) -> None:
+    run = compress(recipe(tmp_path), tmp_path / "run", Collected(), last="train")
+    with pytest.raises(UserError, match="is not ready for push, pack is missing: run `tclip pack"):
+        check_ready(run, "push")
+    run_stage(run, "pack", Collected())
+    check_ready(run, "push")
 
 
 def test_what_was_cut_short_is_run_again(

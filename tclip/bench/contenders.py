@@ -17,6 +17,7 @@ OTHERS = {
     "torch-bfloat16": "torch",
     "onnx-int8": "onnxruntime",
     "onnx-float32": "onnxruntime",
+    "onnx-nbits": "onnxruntime",
     "openvino-int8": "openvino",
     "openvino-float32": "openvino",
 }
@@ -24,8 +25,15 @@ OTHERS = {
 ONNX_FORMS = {
     "onnx-int8": "int8",
     "onnx-float32": "float",
+    "onnx-nbits": "nbits",
     "openvino-int8": "int8",
     "openvino-float32": "float",
+}
+# and how they are exported: the recipe's export.onnx
+ONNX_SETTINGS = {
+    "int8": {"activations": "int8"},
+    "float": {"activations": "float"},
+    "nbits": {"format": "nbits", "activations": "int8"},
 }
 Call = Callable[[], Any]
 RunFile = Callable[[dict[str, np.ndarray]], Any]

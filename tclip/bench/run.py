@@ -209,9 +209,12 @@ def _export(folder: Path, onnx_folder: Path, forms: Sequence[str]) -> None:
     code = (
         "import sys; from pathlib import Path; from tclip.packed.load import load_packed\n"
         "from tclip.export.onnx import write_graphs; from tclip.export.trace import trace_towers\n"
-        "from tclip.recipe.schema import Onnx; folder, target, *forms = sys.argv[1:]\n"
+        "from tclip.recipe.schema import Onnx; from tclip.bench.contenders import ONNX_SETTINGS\n"
+        "folder, target, *forms = sys.argv[1:]\n"
         "clip = load_packed(Path(folder)); traced = trace_towers(clip)\n"
-        "for form in forms: write_graphs(clip, traced, Path(target) / form, Onnx(activations=form))\n"
+        "clip.activations = 'float'  # the rounding of inputs is no part of a float model\n"
+        "for form in forms:\n"
+        "    write_graphs(clip, traced, Path(target) / form, Onnx(**ONNX_SETTINGS[form]))\n"
     )
     command = [sys.executable, "-c", code, str(folder), str(onnx_folder), *forms]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -4,10 +4,11 @@ A mark is an operator of the domain "tclip". What it means in standard operators
 (spell.py), so one trace serves every form of file, and the exporter's own optimiser, which folds
 constants, has nothing to fold.
 
-* tclip::Linear (x, base3, scale)      shape = [I, O]      x @ (scale codes)
-* tclip::Embedding (ids, base3, scale) shape = [V, D]      rows of (scale codes)
-* tclip::Weight (base3, scale)         shape = [O, I, ...]  scale codes
-* tclip::Name (x)                      name                x, a value that keeps a name
+* tclip::Linear (x, base3, scale, bias?)  shape = [I, O]       x @ (scale codes) + bias
+                                          rounds               1 if a model that rounds inputs rounds this x
+* tclip::Embedding (ids, base3, scale)    shape = [V, D]       rows of (scale codes)
+* tclip::Weight (base3, scale)            shape = [O, I, ...]  scale codes
+* tclip::Name (x)                         name                 x, a value that keeps a name
 
 B batch, O outputs, I inputs, V vocabulary, D width, C channels, H height, W width, R rows with scales,
 G groups of a row.
@@ -50,10 +51,17 @@ class TernaryWeight(nn.Module):
 
 
 class Linear(nn.Module):
-    """x @ (scale codes) + bias. Scales are kept as [R], or as [G, 1, R] if a row has several."""
+    """x @ (scale codes) + bias. Scales are kept as [R], or as [G, 1, R] if a row has several.
 
-    def __init__(self, weight: TernaryTensor, bias: Tensor | None) -> None:
+    Args:
+        weight: the ternary weight.
+        bias: added to the product, if any.
+        rounds: whether the model rounds x, if it rounds the inputs of ternary layers at all.
+    """
+
+    def __init__(self, weight: TernaryTensor, bias: Tensor | None, rounds: bool = True) -> None:
         super().__init__()
+        self.rounds = rounds
         scale_GR = weight.scale_RG.T
         scale = scale_GR[0] if len(scale_GR) == 1 else scale_GR.unsqueeze(1)
         self.weight = TernaryWeight(weight.codes.flatten(1).T.contiguous(), scale)
@@ -62,9 +70,9 @@ class Linear(nn.Module):
     def forward(self, x: Float[Tensor, "*B I"]) -> Float[Tensor, "*B O"]:
         """Return the product."""
         weight = self.weight
+        inputs = (x, weight.base3, weight.scale, *(() if self.bias is None else (self.bias,)))
         shape = (*x.shape[:-1], weight.shape[1])
-        y = mark("Linear", (x, weight.base3, weight.scale), shape, shape=weight.shape)
-        return y if self.bias is None else y + self.bias
+        return mark("Linear", inputs, shape, shape=weight.shape, rounds=int(self.rounds))
 
 
 class Embedding(nn.Module):
@@ -135,7 +143,8 @@ class Attention(nn.Module):
             _projection(_third(fused, index), biases[index]) for index in range(3)
         )
         output: Any = ternary.get("out_proj.weight", attention.out_proj.weight)
-        self.output = _projection(output, attention.out_proj.bias)
+        # in torch nothing can round what the fused attention passes to its output projection
+        self.output = _projection(output, attention.out_proj.bias, rounds=False)
 
     def forward(
         self,
@@ -165,9 +174,9 @@ def _third(weight: Any, index: int) -> Any:
     return TernaryTensor(weight.codes.chunk(3)[index], scale_RG)
 
 
-def _projection(weight: Any, bias: Tensor | None) -> nn.Module:
+def _projection(weight: Any, bias: Tensor | None, rounds: bool = True) -> nn.Module:
     if isinstance(weight, TernaryTensor):
-        return Linear(weight, bias)
+        return Linear(weight, bias, rounds)
     linear = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
     linear.weight = nn.Parameter(weight)
     linear.register_parameter("bias", None if bias is None else nn.Parameter(bias))

@@ -48,13 +48,14 @@ class Parting:
         return f"and parts from the model at {self.layer} (cosine {self.cosines[self.layer]:.4f}{before})"
 
 
-def locate(clip: Clip, path: Path, inputs: Inputs, limit: float) -> Parting:
+def locate(clip: Clip, path: Path, inputs: Inputs, fed: Inputs, limit: float) -> Parting:
     """Compare the outputs of every layer of one encoder on a batch.
 
     Args:
         clip: the torch model.
         path: the encoder's file.
-        inputs: one batch of its inputs.
+        inputs: one batch of the model's inputs.
+        fed: the same batch as the file takes it.
         limit: the least cosine at which a layer's outputs count as equal.
     """
     embed = clip.embed_images if path.name == IMAGE_FILE else clip.embed_texts
@@ -64,7 +65,7 @@ def locate(clip: Clip, path: Path, inputs: Inputs, limit: float) -> Parting:
     computed = {value for node in graph.graph.node for value in node.output}
     names = [name for name in expected if name in computed]
     graph.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
-    found = run(open_session(graph.SerializeToString()), inputs, names)
+    found = run(open_session(graph.SerializeToString()), fed, names)
     cosines = {
         name: _cosine(expected[name], torch.from_numpy(value))
         for name, value in zip(names, found, strict=True)

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import onnx
 from onnx import ModelProto
+from torch import nn
 
 from tclip.errors import ModelError
 from tclip.export.join import join
+from tclip.export.nbits import refuse_groups
+from tclip.export.pixels import refuse_patches, take_bytes
 from tclip.export.spell import spell_out
 from tclip.export.trace import trace_towers
 from tclip.models.clip import Clip
@@ -30,23 +33,28 @@ class WrittenFile:
 def export_onnx(clip: Clip, folder: Path, settings: Onnx) -> list[WrittenFile]:
     """Write a clip's encoders as ONNX files, with the config, tokenizer and preprocessor that they need.
 
-    * image_encoder.onnx: pixel_values [image_batch, C, H, W] (for SigLIP 2 patches, their mask and grid)
-      -> image_embeds [image_batch, E]
+    * image_encoder.onnx: pixel_values [image_batch, C, H, W] (for SigLIP 2 patches, their mask and grid),
+      or with settings.pixels uint8: pixels, uint8 [image_batch, H, W, C] -> image_embeds [image_batch, E]
     * text_encoder.onnx: input_ids [text_batch, tokens] int64 (and attention_mask where the family has
       one) -> text_embeds [text_batch, E]; SigLIP's tokens are always as many as the tower has positions
     * clip.onnx, with settings.joint: all of these, and logits_per_image [image_batch, text_batch]
 
-    Embeddings are L2-normalised. Ternary weights are stored as base-3 bytes (spell.py); other constants
-    as float16 where that is exact, else as float32. The files replace older ones once all are written.
+    Embeddings are L2-normalised. Ternary weights are stored as base-3 bytes (spell.py), or those of products
+    as two-bit blocks (nbits.py); other constants as float16 where that is exact, else as float32. The files
+    replace older ones once all are written.
 
     Returns:
         the files, ONNX files first.
 
     Raises:
-        ModelError: a file would exceed the 2 GB that one ONNX file can hold, or the model cannot take
-            any number of images and texts.
+        ModelError: a file would exceed the 2 GB that one ONNX file can hold, the model cannot take any
+            number of images and texts, or its scales or pictures do not suit the settings.
     """
     _refuse_too_large(clip, settings)
+    if settings.format == "nbits":
+        refuse_groups(_products(clip))
+    if settings.pixels == "uint8":
+        refuse_patches(clip)
     return write_graphs(clip, trace_towers(clip), folder, settings)
 
 
@@ -54,7 +62,10 @@ def write_graphs(
     clip: Clip, traced: tuple[ModelProto, ModelProto], folder: Path, settings: Onnx
 ) -> list[WrittenFile]:
     """Write traced encoders (trace.py) in the form that the settings ask for; see export_onnx."""
-    image, text = (spell_out(tower, settings.activations) for tower in traced)
+    rounds = clip.activations == "int8"
+    image, text = (spell_out(tower, settings.activations, settings.format, rounds) for tower in traced)
+    if settings.pixels == "uint8":
+        image = take_bytes(image, clip.image_processor)
     graphs = {IMAGE_FILE: image, TEXT_FILE: text}
     if settings.joint:
         scale = float(clip.model.logit_scale.detach().exp())
@@ -85,6 +96,15 @@ def _write(clip: Clip, graphs: dict[str, ModelProto], folder: Path) -> list[str]
     clip.image_processor.save_pretrained(folder)
     beside = sorted(path.name for path in folder.iterdir() if path.name not in graphs)
     return [*graphs, *beside]
+
+
+def _products(clip: Clip) -> dict[str, tuple[int, int]]:
+    """Inputs and groups of a row of every ternary weight that is multiplied, and not looked up in."""
+    return {
+        name: (tensor.codes[0].numel(), tensor.scale_RG.shape[1])
+        for name, tensor in clip.ternary.items()
+        if not isinstance(clip.model.get_submodule(name.rpartition(".")[0]), nn.Embedding)
+    }
 
 
 def _refuse_too_large(clip: Clip, settings: Onnx) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor
 from tclip.errors import ParityError
 from tclip.export.locate import Parting, locate
 from tclip.export.onnx import IMAGE_FILE, JOINT_FILE, TEXT_FILE
+from tclip.export.pixels import PIXELS
 from tclip.export.session import open_session, run
 from tclip.models.clip import Clip, Inputs
 from tclip.recipe.schema import Onnx
@@ -66,6 +67,14 @@ class ParityReport:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class _Batch:
+    """Some images or texts as the model takes them, and as the file does."""
+
+    inputs: Inputs
+    fed: Inputs
+
+
 @torch.no_grad()
 def check_parity(
     clip: Clip, folder: Path, images: list[Image.Image], texts: list[str], settings: Onnx
@@ -83,19 +92,21 @@ def check_parity(
         ParityError: a mean cosine, the agreement or the joint file's logits are beyond the limits; the
             message names the tower and the first layer at which the two part.
     """
-    image_inputs = [clip.preprocess(images[i : i + BATCH]) for i in range(0, len(images), BATCH)]
-    text_inputs = [clip.tokenize(texts[i : i + BATCH]) for i in range(0, len(texts), BATCH)]
-    image, image_BE, image_onnx_BE = _compare(clip.embed_images, folder / IMAGE_FILE, image_inputs)
-    text, text_BE, text_onnx_BE = _compare(clip.embed_texts, folder / TEXT_FILE, text_inputs)
+    image_batches = [
+        _image_batch(clip, images[i : i + BATCH], settings) for i in range(0, len(images), BATCH)
+    ]
+    text_batches = [_text_batch(clip, texts[i : i + BATCH]) for i in range(0, len(texts), BATCH)]
+    image, image_BE, image_onnx_BE = _compare(clip.embed_images, folder / IMAGE_FILE, image_batches)
+    text, text_BE, text_onnx_BE = _compare(clip.embed_texts, folder / TEXT_FILE, text_batches)
     same_B = (image_BE @ text_BE.T).argmax(1) == (image_onnx_BE @ text_onnx_BE.T).argmax(1)
     report = ParityReport(image, text, float(same_B.float().mean()), len(images), len(texts))
     problems = [
-        *_tower_problems(clip, folder / IMAGE_FILE, image_inputs[0], image, settings),
-        *_tower_problems(clip, folder / TEXT_FILE, text_inputs[0], text, settings),
+        *_tower_problems(clip, folder / IMAGE_FILE, image_batches[0], image, settings),
+        *_tower_problems(clip, folder / TEXT_FILE, text_batches[0], text, settings),
         *_agreement_problems(report, settings),
     ]
     if settings.joint and not problems:
-        problems = _joint_problems(clip, folder, image_inputs[0], text_inputs[0])
+        problems = _joint_problems(clip, folder, image_batches[0].fed, text_batches[0].fed)
     if problems:
         raise ParityError(
             f"The ONNX files do not answer as {clip.source.id} does: {'; '.join(problems)}. "
@@ -104,18 +115,28 @@ def check_parity(
     return report
 
 
+def _image_batch(clip: Clip, images: list[Image.Image], settings: Onnx) -> _Batch:
+    inputs = clip.preprocess(images)
+    return _Batch(inputs, {PIXELS: clip.pixels(images)} if settings.pixels == "uint8" else inputs)
+
+
+def _text_batch(clip: Clip, texts: list[str]) -> _Batch:
+    inputs = clip.tokenize(texts)
+    return _Batch(inputs, inputs)
+
+
 def _compare(
-    embed: Callable[[Inputs], Tensor], path: Path, batches: list[Inputs]
+    embed: Callable[[Inputs], Tensor], path: Path, batches: list[_Batch]
 ) -> tuple[TowerParity, Float[Tensor, "B E"], Float[Tensor, "B E"]]:
     began = time.perf_counter()
     session = open_session(path)
     start_seconds = time.perf_counter() - began
-    expected_BE = torch.cat([embed(inputs).cpu() for inputs in batches])
-    found_BE = torch.cat([torch.from_numpy(run(session, inputs)[0]) for inputs in batches])
+    expected_BE = torch.cat([embed(batch.inputs).cpu() for batch in batches])
+    found_BE = torch.cat([torch.from_numpy(run(session, batch.fed)[0]) for batch in batches])
     cosine_B = torch.nn.functional.cosine_similarity(expected_BE, found_BE)
     # NaN must fail, and it passes every "<".
     cosine_B = torch.nan_to_num(cosine_B, nan=-1.0)
-    milliseconds = _milliseconds(session, {name: tensor[:1] for name, tensor in batches[0].items()})
+    milliseconds = _milliseconds(session, {name: tensor[:1] for name, tensor in batches[0].fed.items()})
     parity = TowerParity(float(cosine_B.mean()), float(cosine_B.min()), start_seconds, milliseconds)
     return parity, expected_BE, found_BE
 
@@ -129,10 +150,10 @@ def _milliseconds(session: Any, inputs: Inputs) -> float:
     return 1000 * statistics.median(times)
 
 
-def _tower_problems(clip: Clip, path: Path, inputs: Inputs, parity: TowerParity, settings: Onnx) -> list[str]:
+def _tower_problems(clip: Clip, path: Path, batch: _Batch, parity: TowerParity, settings: Onnx) -> list[str]:
     if parity.mean_cosine >= settings.min_cosine:
         return []
-    parting: Parting = locate(clip, path, inputs, settings.min_cosine)
+    parting: Parting = locate(clip, path, batch.inputs, batch.fed, settings.min_cosine)
     return [
         f"{path.name} has mean cosine {parity.mean_cosine:.4f} (at least {settings.min_cosine}), {parting}"
     ]

@@ -12,6 +12,7 @@ from PIL import Image
 
 from tclip.errors import ModelError
 from tclip.export.onnx import IMAGE_FILE, TEXT_FILE
+from tclip.export.pixels import PIXELS
 from tclip.models.clip import Clip, Inputs
 from tclip.models.fetch import fetch_config
 from tclip.models.load import clip_from, empty_model
@@ -39,7 +40,7 @@ class OnnxClip:
 
     def embed_images(self, images: list[Image.Image]) -> Embeddings:
         """Return the L2-normalised embeddings of images."""
-        return run(self.image_session, self.clip.preprocess(images))[0]
+        return run(self.image_session, image_inputs(self.clip, images, self.image_session))[0]
 
     def embed_texts(self, texts: list[str]) -> Embeddings:
         """Return the L2-normalised embeddings of texts."""
@@ -60,6 +61,12 @@ def open_session(model: Path | bytes, threads: int | None = None) -> Any:
     options.intra_op_num_threads = threads or 0
     source = str(model) if isinstance(model, Path) else model
     return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+def image_inputs(clip: Clip, images: list[Image.Image], session: Any) -> Inputs:
+    """Turn images into what the image encoder of a session takes: normalised floats, or bytes."""
+    takes_bytes = PIXELS in {value.name for value in session.get_inputs()}
+    return {PIXELS: clip.pixels(images)} if takes_bytes else clip.preprocess(images)
 
 
 def run(session: Any, inputs: Inputs, outputs: list[str] | None = None) -> list[np.ndarray]:

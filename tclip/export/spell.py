@@ -1,6 +1,6 @@
-"""From marks to standard operators: how a graph reads and multiplies ternary weights.
+"""From marks to operators: how a graph reads and multiplies ternary weights.
 
-A weight of n codes is kept as ceil(n / 5) bytes and read as
+In the format base3 all operators are standard. A weight of n codes is kept as ceil(n / 5) bytes and read as
 
     base3 uint8 [P] -> Cast int32 -> Gather in the table of all bytes' codes, int8 [243, 5]
                     -> Reshape -> Slice (the last byte may be padded) -> Reshape to its shape
@@ -15,6 +15,12 @@ product, which is the form that ONNX Runtime fuses to one kernel (DynamicQuantiz
 MatMulIntegerToFloat where several weights share one x). A scale that changes within a row cannot leave the
 sum, so a weight with groups is multiplied in float in either form of file.
 
+With float activations nothing is rounded but what the model itself rounds: one trained with int8 activations
+rounds the inputs of its ternary layers token by token, and so does then the graph.
+
+In the format nbits a product is one MatMulNBits, ONNX Runtime's own operator, and its weight lies as nbits.py
+says; int8 activations are then asked for by accuracy_level 4. All else is as in base3.
+
 An embedding is gathered from the int8 codes and its scales from theirs: there is no dense table, not even
 once a session has started.
 
@@ -23,32 +29,44 @@ R rows with scales, G groups of a row, I inputs, O outputs, V vocabulary, D widt
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from tclip.export.layers import MARKS
+from tclip.export.nbits import BITS, two_bit_blocks
+from tclip.export.writing import GraphWriter
+from tclip.ternary.activations import LARGEST_CODE
 from tclip.ternary.codec import LARGEST_BYTE, POWERS
 
-# Below this many numbers a Cast node takes about the room that halving them saves.
-WORTH_HALVING = 64
+NBITS_DOMAIN = "com.microsoft"
+# of MatMulNBits: its inputs are rounded to 8 bits, block by block; or are left as float32
+ACCURACY_LEVELS = {"int8": 4, "float": 1}
 _TABLE = (np.arange(LARGEST_BYTE + 1)[:, None] // np.array(POWERS) % 3 - 1).astype(np.int8)
 
 
-def spell_out(marked: ModelProto, activations: str) -> ModelProto:
-    """Return a copy of a traced graph in which every mark is written in standard operators.
+def spell_out(
+    marked: ModelProto, activations: str, weights: str = "base3", rounds: bool = False
+) -> ModelProto:
+    """Return a copy of a traced graph in which every mark is written in operators of ONNX Runtime.
 
     Args:
         marked: of trace.py.
         activations: "int8" or "float".
+        weights: "base3" or "nbits".
+        rounds: whether the model itself rounds the inputs of its ternary layers to int8, token by token; with
+            float activations the graph then does the same.
     """
     model = ModelProto()
     model.CopyFrom(marked)
     nodes = list(model.graph.node)
     del model.graph.node[:]
-    speller = _Speller(model, activations)
+    speller = _Speller(model, activations, rounds)
+    if weights == "nbits":
+        speller.lay_out_blocks([node for node in nodes if (node.domain, node.op_type) == (MARKS, "Linear")])
     spellings: dict[str, Callable[[NodeProto], None]] = {
-        "Linear": speller.linear,
+        "Linear": speller.linear if weights == "base3" else speller.linear_in_blocks,
         "Embedding": speller.embedding,
         "Weight": speller.weight,
     }
@@ -61,104 +79,148 @@ def spell_out(marked: ModelProto, activations: str) -> ModelProto:
     return model
 
 
-class _Speller:
+class _Speller(GraphWriter):
     """Appends nodes and constants to a graph. Values are named after the weight they come from."""
 
-    def __init__(self, model: ModelProto, activations: str) -> None:
-        self.graph = model.graph
+    def __init__(self, model: ModelProto, activations: str, rounds: bool) -> None:
+        super().__init__(model.graph)
+        self.model = model
         self.activations = activations
-        self.shapes = {tensor.name: tuple(tensor.dims) for tensor in self.graph.initializer}
+        self.rounds = rounds and activations == "float"
+        self.rounded: dict[str, str] = {}
+        self.block_sizes: dict[str, int] = {}
 
     def linear(self, mark: NodeProto) -> None:
-        """x @ (scale codes)."""
-        x, base3, scale = mark.input
+        """x @ (scale codes) + bias."""
+        x, base3, scale, *bias = self._taken(mark)
+        result = mark.output[0]
+        product = f"{result}/product" if bias else result
         groups = self.shapes[scale][0] if len(self.shapes[scale]) > 1 else 1
         if self.activations == "float" or groups > 1:
-            dense = self._dense(base3, scale, _shape(mark), groups)
-            self._node("MatMul", [x, dense], mark.output[0])
-            return
-        parts = rounded, x_scale, zero = [f"{mark.output[0]}/{part}" for part in ("x", "x_scale", "x_zero")]
+            self.node("MatMul", [x, self._dense(base3, scale, _shape(mark), groups)], product)
+        else:
+            self._integer_product(x, base3, scale, _shape(mark), product)
+        if bias:
+            self.node("Add", [product, *bias], result)
+
+    def _taken(self, mark: NodeProto) -> Sequence[str]:
+        """The inputs of a product, x rounded if that is due; several products of one x share its rounding."""
+        x, *others = mark.input
+        if not self.rounds or not _attribute(mark, "rounds"):
+            return mark.input
+        if x not in self.rounded:
+            self.rounded[x] = self._rounded(x)
+        return [self.rounded[x], *others]
+
+    def _rounded(self, x: str) -> str:
+        """x rounded as tclip.ternary.activations does: per token, its largest magnitude is 127 steps."""
+        step = self.node("Abs", [x], f"{x}/magnitude")
+        step = self.node("ReduceMax", [step, self.integers(-1)], f"{x}/largest")
+        step = self.node("Div", [step, self.constant("largest_code", np.float32(LARGEST_CODE))], f"{x}/step")
+        step = self.node("Max", [step, self.constant("tiny", np.finfo(np.float32).tiny)], f"{x}/some_step")
+        codes = self.node("Div", [x, step], f"{x}/steps")
+        codes = self.node("Round", [codes], f"{x}/codes")
+        return self.node("Mul", [codes, step], f"{x}/rounded")
+
+    def _integer_product(self, x: str, base3: str, scale: str, shape: Sequence[int], product: str) -> None:
+        parts = rounded, x_scale, zero = [f"{product}/{part}" for part in ("x", "x_scale", "x_zero")]
         name = f"{rounded}/DynamicQuantizeLinear"
         self.graph.node.append(helper.make_node("DynamicQuantizeLinear", [x], parts, name))
-        codes = self._codes(base3, _shape(mark))
-        sums = self._node("MatMulInteger", [rounded, codes, zero], f"{mark.output[0]}/sums")
-        sums = self._node("Cast", [sums], f"{mark.output[0]}/float", to=TensorProto.FLOAT)
-        both = self._node("Mul", [x_scale, scale], f"{mark.output[0]}/scale")
-        self._node("Mul", [sums, both], mark.output[0])
+        sums = self.node("MatMulInteger", [rounded, self._codes(base3, shape), zero], f"{product}/sums")
+        sums = self.node("Cast", [sums], f"{product}/float", to=TensorProto.FLOAT)
+        both = self.node("Mul", [x_scale, scale], f"{product}/scale")
+        self.node("Mul", [sums, both], product)
+
+    def lay_out_blocks(self, marks: Sequence[NodeProto]) -> None:
+        """Put the blocks of MatMulNBits in the place of the bytes and scales of products."""
+        tensors = {tensor.name: tensor for tensor in self.graph.initializer}
+        for base3, scale, shape in {(mark.input[1], mark.input[2], _shape(mark)) for mark in marks}:
+            bytes_P, scale_GR = (numpy_helper.to_array(tensors[name]) for name in (base3, scale))
+            codes_IO = _TABLE[bytes_P].reshape(-1)[: math.prod(shape)].reshape(shape)
+            blocks = two_bit_blocks(codes_IO.T, scale_GR.reshape(-1, scale_GR.shape[-1]).T)
+            tensors[base3].CopyFrom(numpy_helper.from_array(blocks.packed, _blocks(base3)))
+            tensors[scale].CopyFrom(numpy_helper.from_array(blocks.scale_OB, scale))
+            self.block_sizes[base3] = blocks.size
+            # MatMulNBits packs them when a session starts, and silently takes none if they are behind a Cast
+            self.kept.add(scale)
+        if marks:
+            self.model.opset_import.append(helper.make_opsetid(NBITS_DOMAIN, 1))
+
+    def linear_in_blocks(self, mark: NodeProto) -> None:
+        """x @ (scale codes) + bias as one MatMulNBits."""
+        x, base3, scale, *bias = self._taken(mark)
+        inputs, outputs = _shape(mark)
+        no_zero_point_nor_order = ["", ""]
+        node = helper.make_node(
+            "MatMulNBits",
+            [x, _blocks(base3), scale, *([*no_zero_point_nor_order, *bias] if bias else [])],
+            [mark.output[0]],
+            f"{mark.output[0]}/MatMulNBits",
+            domain=NBITS_DOMAIN,
+            K=inputs,
+            N=outputs,
+            bits=BITS,
+            block_size=self.block_sizes[base3],
+            accuracy_level=ACCURACY_LEVELS[self.activations],
+        )
+        self.graph.node.append(node)
 
     def embedding(self, mark: NodeProto) -> None:
         """Rows of scale x codes."""
         ids, base3, scale = mark.input
         result = mark.output[0]
         rows, groups = self.shapes[scale]
-        codes = self._node("Gather", [self._codes(base3, _shape(mark)), ids], f"{result}/codes")
-        codes = self._node("Cast", [codes], f"{result}/float", to=TensorProto.FLOAT)
+        codes = self.node("Gather", [self._codes(base3, _shape(mark)), ids], f"{result}/codes")
+        codes = self.node("Cast", [codes], f"{result}/float", to=TensorProto.FLOAT)
         if rows > 1:
-            scale = self._node("Gather", [scale, ids], f"{result}/scale")
+            scale = self.node("Gather", [scale, ids], f"{result}/scale")
         if groups == 1:
-            self._node("Mul", [codes, scale], result)
+            self.node("Mul", [codes, scale], result)
             return
         # A 0 in the shape of a Reshape keeps the axis: batch and tokens.
-        split = self._node("Reshape", [codes, self._integers(0, 0, groups, -1)], f"{result}/split")
-        scale = self._node("Unsqueeze", [scale, self._integers(-1)], f"{result}/group_scale")
-        scaled = self._node("Mul", [split, scale], f"{result}/scaled")
-        self._node("Reshape", [scaled, self._integers(0, 0, -1)], result)
+        split = self.node("Reshape", [codes, self.integers(0, 0, groups, -1)], f"{result}/split")
+        scale = self.node("Unsqueeze", [scale, self.integers(-1)], f"{result}/group_scale")
+        scaled = self.node("Mul", [split, scale], f"{result}/scaled")
+        self.node("Reshape", [scaled, self.integers(0, 0, -1)], result)
 
     def weight(self, mark: NodeProto) -> None:
         """The dense scale x codes."""
         base3, scale = mark.input
         rows, groups, _ = self.shapes[scale]
         codes = self._codes(base3, (rows, groups, math.prod(_shape(mark)) // (rows * groups)))
-        dense = self._node("Cast", [codes], f"{base3}/float", to=TensorProto.FLOAT)
-        dense = self._node("Mul", [dense, scale], f"{base3}/scaled")
-        self._node("Reshape", [dense, self._integers(*_shape(mark))], mark.output[0])
-
-    def halve_floats(self) -> None:
-        """Keep float32 constants as float16 and a Cast, wherever that loses nothing."""
-        for tensor in self.graph.initializer:
-            if tensor.data_type != TensorProto.FLOAT or math.prod(tensor.dims) < WORTH_HALVING:
-                continue
-            name, values = tensor.name, numpy_helper.to_array(tensor)
-            with np.errstate(over="ignore"):
-                halves = values.astype(np.float16)
-            if np.array_equal(halves.astype(np.float32), values):
-                tensor.CopyFrom(numpy_helper.from_array(halves, f"{name}.half"))
-                self._node("Cast", [tensor.name], name, to=TensorProto.FLOAT)
+        dense = self.node("Cast", [codes], f"{base3}/float", to=TensorProto.FLOAT)
+        dense = self.node("Mul", [dense, scale], f"{base3}/scaled")
+        self.node("Reshape", [dense, self.integers(*_shape(mark))], mark.output[0])
 
     def _dense(self, base3: str, scale: str, shape: Sequence[int], groups: int) -> str:
         """Scale x codes [I, O] for scales [R], or [G, 1, R]."""
         split = shape if groups == 1 else (groups, shape[0] // groups, shape[1])
-        dense = self._node("Cast", [self._codes(base3, split)], f"{base3}/float", to=TensorProto.FLOAT)
-        dense = self._node("Mul", [dense, scale], f"{base3}/scaled")
+        dense = self.node("Cast", [self._codes(base3, split)], f"{base3}/float", to=TensorProto.FLOAT)
+        dense = self.node("Mul", [dense, scale], f"{base3}/scaled")
         if groups == 1:
             return dense
-        return self._node("Reshape", [dense, self._integers(*shape)], f"{base3}/dense")
+        return self.node("Reshape", [dense, self.integers(*shape)], f"{base3}/dense")
 
     def _codes(self, base3: str, shape: Sequence[int]) -> str:
         """Int8 codes of a weight."""
-        table = self._constant("base3.table", _TABLE)
-        value = self._node("Cast", [base3], f"{base3}/bytes", to=TensorProto.INT32)
-        value = self._node("Gather", [table, value], f"{base3}/digits")
-        value = self._node("Reshape", [value, self._integers(-1)], f"{base3}/flat")
-        ends = [self._integers(0), self._integers(math.prod(shape))]
-        value = self._node("Slice", [value, *ends], f"{base3}/own")
-        return self._node("Reshape", [value, self._integers(*shape)], f"{base3}/codes")
-
-    def _node(self, operator: str, inputs: Sequence[str], output: str, **attributes: int) -> str:
-        self.graph.node.append(
-            helper.make_node(operator, inputs, [output], f"{output}/{operator}", **attributes)
-        )
-        return output
-
-    def _integers(self, *values: int) -> str:
-        return self._constant(f"integers.{'_'.join(map(str, values))}", np.array(values, np.int64))
-
-    def _constant(self, name: str, value: np.ndarray) -> str:
-        if name not in self.shapes:
-            self.shapes[name] = value.shape
-            self.graph.initializer.append(numpy_helper.from_array(value, name))
-        return name
+        table = self.constant("base3.table", _TABLE)
+        value = self.node("Cast", [base3], f"{base3}/bytes", to=TensorProto.INT32)
+        value = self.node("Gather", [table, value], f"{base3}/digits")
+        value = self.node("Reshape", [value, self.integers(-1)], f"{base3}/flat")
+        ends = [self.integers(0), self.integers(math.prod(shape))]
+        value = self.node("Slice", [value, *ends], f"{base3}/own")
+        return self.node("Reshape", [value, self.integers(*shape)], f"{base3}/codes")
 
 
 def _shape(mark: NodeProto) -> tuple[int, ...]:
-    return tuple(mark.attribute[0].ints)
+    return tuple(_attribute(mark, "shape"))
+
+
+def _attribute(mark: NodeProto, name: str) -> Any:
+    (found,) = [helper.get_attribute_value(each) for each in mark.attribute if each.name == name]
+    return found
+
+
+def _blocks(base3: str) -> str:
+    """The name of a weight's blocks, from that of its bytes."""
+    return f"{base3.removesuffix('.base3')}.blocks"

@@ -28,7 +28,7 @@ def export(run: Run, progress: Progress) -> None:
     if settings is None:
         progress.note("export: the recipe asks for no other form")
         return
-    images, texts = _pairs(run.recipe, settings.samples)
+    images, texts = comparison_pairs(run.recipe, settings.samples)
     progress.begin("export onnx")
     files, report = export_checked(load_packed(run.packed), run.onnx, settings, images, texts)
     write_json(run.results / "onnx.json", report.to_dict())
@@ -76,7 +76,12 @@ def parity_table(report: ParityReport) -> Table:
     return Table(title, ["file", "mean cosine", "worst", "start, s", "one input, ms"], rows)
 
 
-def _pairs(recipe: Recipe, num_pairs: int) -> tuple[list[Image.Image], list[str]]:
+def comparison_pairs(recipe: Recipe, num_pairs: int) -> tuple[list[Image.Image], list[str]]:
+    """Return the first images of a recipe's data, and a caption of each, to compare forms of a model on.
+
+    Raises:
+        DataError: the recipe names no data, or they hold no pairs.
+    """
     specs = recipe.data.calibrate or recipe.data.train
     if not specs:
         raise DataError(

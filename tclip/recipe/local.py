@@ -29,6 +29,19 @@ def absolute(name: str) -> str:
     return str(Path(name).expanduser().absolute()) if is_local(name) else name
 
 
+def without_folders(name: str) -> str:
+    """Return what of a name may be told to others: of a local path its last part, and of a pattern the folder
+    before it; ids and addresses stay as they are.
+    """
+    scheme, rest = name.split("://", 1) if "://" in name else ("", name)
+    if not is_local(rest) or scheme not in ("", "datasets"):  # datasets:// takes a folder too
+        return name
+    parts = Path(rest).parts
+    first = next((index for index, part in enumerate(parts) if _PATTERN.search(part)), len(parts))
+    kept = "/".join(part for part in parts[max(first - 1, 0) :] if part != "/")
+    return f"{scheme}://{kept}" if scheme else kept
+
+
 def missing(name: str) -> str | None:
     """Return a sentence when a local path does not exist or a pattern matches nothing, else None.
 

@@ -153,7 +153,13 @@ class Pack(Section):
 class Onnx(Section):
     """Which ONNX files are written and how near they must come."""
 
+    format: Literal["base3", "nbits"] = Field(
+        "base3", description="base3: 1.6 bits, standard operators; nbits: 2 bits, ONNX Runtime's MatMulNBits."
+    )
     activations: Literal["int8", "float"] = Field("int8", description="int8: fast; float: exact.")
+    pixels: Literal["float", "uint8"] = Field(
+        "float", description="What the image encoder takes: normalised floats, or bytes that it normalises."
+    )
     joint: bool = Field(False, description="Also write one file with both encoders and the logits.")
     samples: int = Field(64, ge=2, description="Real images and texts for the parity gate.")
     min_cosine: Share = Field(0.98, description="Least mean cosine to the torch model.")

@@ -16,11 +16,15 @@ def write_recipe(recipe: Recipe, path: Path) -> None:
 
     The file appears whole or not at all: a reader or a crash never sees half of it.
     """
-    values = recipe.model_dump(mode="json", by_alias=True)
-    text = _HEADER + yaml.dump(values, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        beside.write_text(text, encoding="utf-8")
+        beside.write_text(recipe_text(recipe), encoding="utf-8")
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """Return a recipe as the YAML that `write_recipe` writes."""
+    values = recipe.model_dump(mode="json", by_alias=True)
+    return _HEADER + yaml.dump(values, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)

@@ -16,7 +16,17 @@ from tclip.demo.dataset import model_folder, write_scenes
 from tests.models.open_clip_reference import open_clip_folder
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = ("guide.md", "format.md", "runtime.md", "open_clip.md")  # what one leaves, the next may use
+# in order: what one page leaves, the next may use
+PAGES = (
+    "guide.md",
+    "format.md",
+    "runtime.md",
+    "open_clip.md",
+    "hub.md",
+    "transformers.md",
+    "dense.md",
+    "gguf.md",
+)
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -48,6 +58,7 @@ def commands(text: str) -> Iterator[list[str]]:
         yield arguments
 
 
+@pytest.mark.timeout(900)
 def test_every_example_of_the_pages_runs(users_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     blocks = [block for page in PAGES for block in examples(page)]
     assert {language for language, _ in blocks} == {"sh", "python"}

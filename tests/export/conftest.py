@@ -17,6 +17,12 @@ from tclip.models.load import load_dense
 from tclip.recipe.schema import Onnx
 from tests.ternarizing import ternarized
 
+FORMS = {
+    "int8": Onnx(activations="int8", joint=True),
+    "float": Onnx(activations="float", joint=True),
+    "nbits": Onnx(format="nbits", joint=True),
+}
+
 
 @dataclass
 class Exported:
@@ -37,9 +43,9 @@ def exported(
     def make(family: str) -> Exported:
         clip = ternarized(load_dense(str(tiny_folder(family))))
         traced = trace_towers(clip)
-        folders = {form: tmp_path_factory.mktemp(f"{family}-{form}") for form in ("int8", "float")}
+        folders = {form: tmp_path_factory.mktemp(f"{family}-{form}") for form in FORMS}
         for form, folder in folders.items():
-            write_graphs(clip, traced, folder, Onnx(activations=form, joint=True))
+            write_graphs(clip, traced, folder, FORMS[form])
         return Exported(clip, traced, folders)
 
     return make

@@ -1,0 +1,48 @@
+"""`tclip export onnx`: write what ONNX Runtime reads, from a run folder."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from tclip.cli.options import Json, Quiet, RunFolder, Settings, override
+from tclip.cli.stage import run_one_stage
+
+
+def onnx(
+    run: RunFolder,
+    format: Annotated[
+        Literal["base3", "nbits"] | None,
+        typer.Option(
+            help="base3: 1.6 bits, standard operators; nbits: 2 bits, MatMulNBits; default: the recipe's.",
+            show_default=False,
+        ),
+    ] = None,
+    activations: Annotated[
+        Literal["int8", "float"] | None,
+        typer.Option(help="int8: fast; float: exact; default: the recipe's.", show_default=False),
+    ] = None,
+    pixels: Annotated[
+        Literal["float", "uint8"] | None,
+        typer.Option(
+            help="What the image encoder takes: normalised floats, or bytes; default: the recipe's.",
+            show_default=False,
+        ),
+    ] = None,
+    joint: Annotated[
+        bool | None,
+        typer.Option("--joint/--split", help="Also one file with both encoders.", show_default=False),
+    ] = None,
+    settings: Settings = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write ONNX files with the weights at 1.6 or 2 bits and compare them with the torch model: RUN/onnx."""
+    overrides = [
+        "export.onnx={}",  # asking for the export turns it on where the recipe has it off
+        *override("export.onnx.format", format),
+        *override("export.onnx.activations", activations),
+        *override("export.onnx.pixels", pixels),
+        *override("export.onnx.joint", joint),
+        *(settings or []),
+    ]
+    run_one_stage(run, "export", overrides, json=json, quiet=quiet)

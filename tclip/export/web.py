@@ -1,0 +1,103 @@
+"""A page that searches and labels pictures with a packed model, in the browser and without a server program.
+
+FOLDER/index.html, *.js, style.css   the page (tclip/export/page)
+FOLDER/lib/                          ONNX Runtime and the tokenizer's library, from npm (npm.py)
+FOLDER/*.onnx, *.json                the model: its image encoder takes bytes, see pixels.py
+FOLDER/model.json                    what the page must know of it (browser.py)
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+from tclip.export.browser import check_family, document, image_steps
+from tclip.export.npm import PACKAGES, library_files
+from tclip.export.onnx import IMAGE_FILE, TEXT_FILE, WrittenFile, export_onnx
+from tclip.export.session import OnnxClip
+from tclip.export.target import files_table, packed_clip
+from tclip.models.clip import Clip
+from tclip.packed.replace import written_whole
+from tclip.progress import Progress, Table
+from tclip.recipe.schema import Onnx
+from tclip.run import Run
+
+PAGE = Path(__file__).parent / "page"
+LOADED = (IMAGE_FILE, TEXT_FILE, "tokenizer.json", "tokenizer_config.json", "lib/ort.wasm")
+
+
+def export_web(
+    clip: Clip, folder: Path, libraries: dict[str, bytes], activations: str = "int8"
+) -> list[WrittenFile]:
+    """Write the page, the model and the libraries to a folder, in the place of what it held.
+
+    Args:
+        clip: of `load_packed`.
+        folder: of the page.
+        libraries: of `library_files`.
+        activations: "int8": smaller in memory and faster; "float": exact.
+
+    Raises:
+        ModelError: the page cannot run this family, or not prepare its pictures.
+    """
+    check_family(clip)
+    with written_whole(folder) as staging:
+        clip.image_processor.save_pretrained(staging)
+        image_steps(clip, staging)  # before the encoders are traced
+        export_onnx(clip, staging, Onnx.model_validate({"activations": activations, "pixels": "uint8"}))
+        _write_tight(staging / "tokenizer.json")
+        for path in PAGE.iterdir():
+            shutil.copyfile(path, staging / path.name)
+        (staging / "lib").mkdir()
+        for name, content in libraries.items():
+            (staging / "lib" / name).write_bytes(content)
+        notice = {package.spec: package.licence for package in PACKAGES}
+        _write_json(staging / "lib" / "licences.json", notice)
+        sizes = {name: (staging / name).stat().st_size for name in LOADED}
+        _write_json(staging / "model.json", document(clip, staging, sizes))
+    files = [WrittenFile(path, path.stat().st_size) for path in folder.rglob("*") if path.is_file()]
+    return sorted(files, key=lambda file: (-file.num_bytes, file.path))
+
+
+def open_web(folder: Path, packed: Path) -> OnnxClip:
+    """Open what the page runs as an encoder; its JavaScript is what tests/browser compares.
+
+    Raises:
+        ModelError: the folder lacks a file.
+    """
+    return OnnxClip(folder)
+
+
+def run_web(run: Run, packages: Path | None, activations: str, progress: Progress) -> None:
+    """Write RUN/web from RUN/packed.
+
+    Args:
+        run: with its packed model.
+        packages: see `library_files`.
+        activations: see `export_web`.
+        progress: told what is done, and of the files at the end.
+
+    Raises:
+        UserError: the run is not packed, or what `library_files` and `export_web` raise.
+    """
+    clip = packed_clip(run)
+    check_family(clip)
+    libraries = library_files(packages, progress)
+    progress.begin("export web")
+    files = export_web(clip, run.folder / "web", libraries, activations)
+    progress.table(web_table(run.folder / "web", files))
+
+
+def web_table(folder: Path, files: list[WrittenFile]) -> Table:
+    """Return the largest files, and all of them together."""
+    total = WrittenFile(folder, sum(file.num_bytes for file in files))
+    return files_table("The page", [*files[:5], total])
+
+
+def _write_tight(path: Path) -> None:
+    """Write a JSON file again without the white space, which is a third of a vocabulary."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(content, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
+
+
+def _write_json(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

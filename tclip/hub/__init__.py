@@ -1,0 +1,1 @@
+"""To the Hugging Face Hub and back: what is published of a run, its model card, sending, fetching."""

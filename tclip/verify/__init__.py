@@ -1,0 +1,1 @@
+"""Do all forms in which a run holds its model give the same answers?"""

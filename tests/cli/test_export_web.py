@@ -1,0 +1,47 @@
+"""`tclip export web`: what it asks of the exporter, and what it says when it cannot."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tclip.recipe.schema import Recipe
+from tclip.recipe.write import write_recipe
+from tests.cli.conftest import Outcome
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run folder without a model."""
+    write_recipe(Recipe(schema=1), tmp_path / "recipe.yaml")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [((), (None, "int8")), (("--packages", "lib", "--activations", "float"), (Path("lib"), "float"))],
+)
+def test_options_reach_the_exporter(
+    arguments: tuple[str, ...],
+    expected: tuple[Any, ...],
+    run: Path,
+    tclip: Callable[..., Outcome],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+    monkeypatch.setattr("tclip.export.web.run_web", lambda run, *told: asked.append((run.folder, *told[:2])))
+    assert tclip("export", "web", str(run), *arguments).code == 0
+    assert asked == [(run, *expected)]
+
+
+def test_a_run_that_is_not_packed_is_one_sentence(run: Path, tclip: Callable[..., Outcome]) -> None:
+    outcome = tclip("export", "web", str(run))
+    assert outcome.code == 2
+    assert outcome.err == f"tclip: {run} is not packed yet: run `tclip pack {run}` first.\n"
+
+
+def test_no_run_is_one_sentence(tmp_path: Path, tclip: Callable[..., Outcome]) -> None:
+    outcome = tclip("export", "web", str(tmp_path / "none"))
+    assert outcome.code == 2
+    assert "is no run folder" in outcome.err
