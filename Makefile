@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test native lint benchmark clean
+.PHONY: demo test native browser lint benchmark clean
 
 demo: .venv/ready
 	$(BIN)/python -m tclip.demo runs/demo
@@ -14,6 +14,15 @@ test: .venv/ready lint
 # The native code under sanitizers and on emulated ARM, each skipped where its tools are not installed.
 native: .venv/ready
 	$(BIN)/pytest -n 2 --dist worksteal -m toolchain
+
+# The page of `tclip export web` in headless Chromium, skipped where node, npm or chromium are not installed.
+browser: .venv/ready build/browser/ready
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m browser tests/browser
+
+build/browser/ready: tests/browser/package.json
+	mkdir -p build/browser && cp $< build/browser/
+	! command -v npm > /dev/null || npm install --prefix build/browser --no-audit --no-fund
+	touch $@
 
 lint: .venv/ready
 	$(BIN)/ruff format --check .

@@ -26,10 +26,9 @@ def web(
     quiet: Quiet = False,
 ) -> None:
     """Write a static page that searches and labels pictures in the browser: RUN/web."""
-    from tclip.run import open_run
-
-    opened = open_run(run)
     with showing(json=json, quiet=quiet) as progress:
-        from tclip.export.web import run_web
+        from tclip.export.web import web_export
+        from tclip.run import open_run
+        from tclip.verify.gate import export_verified
 
-        run_web(opened, packages, activations, progress)
+        export_verified(open_run(run), "web", web_export(packages, activations, progress), progress)

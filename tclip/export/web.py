@@ -8,18 +8,18 @@ FOLDER/model.json                    what the page must know of it (browser.py)
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from tclip.export.browser import check_family, document, image_steps
 from tclip.export.npm import PACKAGES, library_files
 from tclip.export.onnx import IMAGE_FILE, TEXT_FILE, WrittenFile, export_onnx
 from tclip.export.session import OnnxClip
-from tclip.export.target import files_table, packed_clip
+from tclip.export.target import written_files
 from tclip.models.clip import Clip
 from tclip.packed.replace import written_whole
-from tclip.progress import Progress, Table
+from tclip.progress import Progress
 from tclip.recipe.schema import Onnx
-from tclip.run import Run
 
 PAGE = Path(__file__).parent / "page"
 LOADED = (IMAGE_FILE, TEXT_FILE, "tokenizer.json", "tokenizer_config.json", "lib/ort.wasm")
@@ -54,8 +54,7 @@ def export_web(
         _write_json(staging / "lib" / "licences.json", notice)
         sizes = {name: (staging / name).stat().st_size for name in LOADED}
         _write_json(staging / "model.json", document(clip, staging, sizes))
-    files = [WrittenFile(path, path.stat().st_size) for path in folder.rglob("*") if path.is_file()]
-    return sorted(files, key=lambda file: (-file.num_bytes, file.path))
+    return written_files(folder)
 
 
 def open_web(folder: Path, packed: Path) -> OnnxClip:
@@ -67,30 +66,22 @@ def open_web(folder: Path, packed: Path) -> OnnxClip:
     return OnnxClip(folder)
 
 
-def run_web(run: Run, packages: Path | None, activations: str, progress: Progress) -> None:
-    """Write RUN/web from RUN/packed.
+def web_export(
+    packages: Path | None, activations: str, progress: Progress
+) -> Callable[[Clip, Path], list[WrittenFile]]:
+    """Return export_web with the libraries, which are fetched once it is known that the page runs the model.
 
     Args:
-        run: with its packed model.
         packages: see `library_files`.
         activations: see `export_web`.
-        progress: told what is done, and of the files at the end.
-
-    Raises:
-        UserError: the run is not packed, or what `library_files` and `export_web` raise.
+        progress: told of what is fetched.
     """
-    clip = packed_clip(run)
-    check_family(clip)
-    libraries = library_files(packages, progress)
-    progress.begin("export web")
-    files = export_web(clip, run.folder / "web", libraries, activations)
-    progress.table(web_table(run.folder / "web", files))
 
+    def export(clip: Clip, folder: Path) -> list[WrittenFile]:
+        check_family(clip)
+        return export_web(clip, folder, library_files(packages, progress), activations)
 
-def web_table(folder: Path, files: list[WrittenFile]) -> Table:
-    """Return the largest files, and all of them together."""
-    total = WrittenFile(folder, sum(file.num_bytes for file in files))
-    return files_table("The page", [*files[:5], total])
+    return export
 
 
 def _write_tight(path: Path) -> None:

@@ -30,9 +30,11 @@ def test_options_reach_the_exporter(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked = []
-    monkeypatch.setattr("tclip.export.web.run_web", lambda run, *told: asked.append((run.folder, *told[:2])))
+    monkeypatch.setattr("tclip.export.web.web_export", lambda *told: told[:2])
+    monkeypatch.setattr("tclip.verify.gate.export_verified", lambda *told: asked.append(told[:3]))
     assert tclip("export", "web", str(run), *arguments).code == 0
-    assert asked == [(run, *expected)]
+    ((opened, form, export),) = asked
+    assert (opened.folder, form, export) == (run, "web", expected)
 
 
 def test_a_run_that_is_not_packed_is_one_sentence(run: Path, tclip: Callable[..., Outcome]) -> None:

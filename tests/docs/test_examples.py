@@ -21,6 +21,7 @@ PAGES = (
     "guide.md",
     "format.md",
     "runtime.md",
+    "onnx.md",
     "open_clip.md",
     "hub.md",
     "transformers.md",

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import pytest
 import torch
 from PIL import Image
 
+from tclip.data.eval_sets import open_eval
+from tclip.evaluate.encoder import ClipEncoder
 from tclip.export.formats import FORMATS
 from tclip.models.clip import Clip
 from tclip.models.load import load_dense
@@ -78,18 +81,21 @@ def answers(
     names = FORMATS.keys() - missing
     for name in names:
         FORMATS[name].export(clip, folder / name)
-    task = [
-        {name: str(folder / name) for name in names},
-        list(map(str, pictures)),
-        TEXTS,
-        str(folder / "out.json"),
-    ]
+    return run_stock({name: folder / name for name in names}, pictures, TEXTS, folder)
+
+
+def run_stock(
+    folders: dict[str, Path], pictures: list[Path], texts: list[str], place: Path
+) -> dict[str, dict[str, Any]]:
+    """What a process of stock transformers answers with each folder; it works in `place`."""
+    names = {name: str(folder) for name, folder in folders.items()}
+    task = [names, list(map(str, pictures)), texts, str(place / "out.json")]
     # BitNet's rounding is compiled where a compiler is found, which takes longer than all else here
     environment = os.environ | {"TORCHDYNAMO_DISABLE": "1", "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, "-I", "-c", PROGRAM, json.dumps(task)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=folder)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=place)
     assert done.returncode == 0, done.stderr
-    return json.loads((folder / "out.json").read_text())
+    return json.loads((place / "out.json").read_text())
 
 
 def answers_of(clip: Clip, pictures: list[Path]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -126,3 +132,24 @@ def test_stock_transformers_answers_as_the_packed_model(
     for what, embedding_BE in zip(("images", "texts"), expected, strict=True):
         cosine_B = torch.nn.functional.cosine_similarity(torch.tensor(found[what]), embedding_BE)
         assert cosine_B.min() > least, (what, cosine_B)
+
+
+@pytest.mark.shared
+def test_a_hundred_photographs_get_the_labels_of_the_packed_model(shared: Path, tmp_path: Path) -> None:
+    pytest.importorskip("compressed_tensors", reason="needs the extra: pip install 'tclip[compressed]'")
+    clip = ternarized(load_dense(str(shared / "models" / "ref-clip")))
+    photographs = open_eval(str(shared / "data" / "clothing"), "test")
+    pictures = []
+    for index, sample in enumerate(islice(photographs, 100)):
+        pictures.append(tmp_path / f"{index:02}.png")
+        sample.image().save(pictures[-1])
+    texts = [photographs.prompts(index)[0] for index in range(len(photographs.classnames))]
+    FORMATS["compressed"].export(clip, tmp_path / "compressed")
+    found = run_stock({"compressed": tmp_path / "compressed"}, pictures, texts, tmp_path)["compressed"]
+    image_BE, text_LE = (
+        torch.nn.functional.normalize(torch.tensor(found[what])) for what in ("images", "texts")
+    )
+    encoder = ClipEncoder(clip)
+    expected_BL = encoder.embed_images([Image.open(path) for path in pictures]) @ encoder.embed_texts(texts).T
+    assert len(set(expected_BL.argmax(1).tolist())) > 1
+    assert torch.equal((image_BE @ text_LE.T).argmax(1), expected_BL.argmax(1))

@@ -16,12 +16,9 @@ from tclip.export import web
 from tclip.export.browser import FILTERS, PROBES, check_family, image_steps, text_steps
 from tclip.export.npm import PACKAGES
 from tclip.export.onnx import IMAGE_FILE, TEXT_FILE
-from tclip.export.web import PAGE, export_web, open_web, run_web
+from tclip.export.web import PAGE, export_web, open_web, web_export
 from tclip.models.load import load_dense
-from tclip.packed.write import write_packed
 from tclip.progress import Collected
-from tclip.recipe.schema import Recipe
-from tclip.run import Run
 from tests.export.conftest import Exported
 from tests.ternarizing import ternarized
 from tests.tiny import IMAGE_SIZE, MAX_TOKENS, edit_json
@@ -133,25 +130,20 @@ def test_texts_to_compare_come_with_the_tokenizers_ids(tiny_folder: Callable[[st
 def test_a_run_is_checked_before_anything_is_fetched(
     tiny_folder: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = Run(tmp_path / "run", Recipe(schema=1))
-    write_packed(ternarized(load_dense(str(tiny_folder("chinese_clip")))), run.packed, "float16")
+    clip = ternarized(load_dense(str(tiny_folder("chinese_clip"))))
     monkeypatch.setattr(web, "library_files", lambda *arguments: pytest.fail("fetched"))
     with pytest.raises(ModelError, match="is a Chinese-CLIP"):
-        run_web(run, None, "int8", Collected())
+        web_export(None, "int8", Collected())(clip, tmp_path / "web")
 
 
-def test_the_command_tells_the_bytes(
+def test_the_exporter_fetches_the_libraries_and_lists_the_files(
     traced_before: None,
     exported: Callable[[str], Exported],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    run = Run(tmp_path / "run", Recipe(schema=1))
-    write_packed(exported("clip").clip, run.packed, "float16")
     monkeypatch.setattr(web, "library_files", lambda *arguments: LIBRARIES)
-    progress = Collected()
-    run_web(run, None, "int8", progress)
-    (table,) = progress.tables
-    assert Path(table.rows[-1][0]).name == "web"
-    assert table.rows[-1][1] >= max(row[1] for row in table.rows[:-1])
-    assert {IMAGE_FILE, TEXT_FILE} <= {Path(row[0]).name for row in table.rows}
+    files = web_export(None, "int8", Collected())(exported("clip").clip, tmp_path / "web")
+    assert {file.path for file in files} == {path for path in (tmp_path / "web").rglob("*") if path.is_file()}
+    assert {IMAGE_FILE, TEXT_FILE} <= {file.path.name for file in files}
+    assert [file.num_bytes for file in files] == sorted((file.num_bytes for file in files), reverse=True)

@@ -276,3 +276,14 @@ def test_reading_is_light():
     seconds, heavy = zip(*(run.stdout.split("\n")[:2] for run in runs), strict=True)
     assert set(heavy) == {""}
     assert min(map(float, seconds)) < 0.25
+
+
+def test_recipes_from_before_there_were_formats_mean_what_they_meant(write):
+    onnx = read_recipe(write("schema: 1\nexport: {onnx: {activations: float, joint: true}}\n")).export.onnx
+    assert (onnx.format, onnx.activations, onnx.pixels, onnx.joint) == ("base3", "float", "float", True)
+
+
+def test_formats_of_onnx_are_words_of_a_list(write):
+    said = mistakes(write("schema: 1\nexport: {onnx: {format: nbit, pixels: int8}}\n"))
+    assert "export.onnx.format" in said and "one of base3, nbits" in said
+    assert "export.onnx.pixels" in said and "one of float, uint8" in said
