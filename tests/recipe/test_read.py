@@ -264,18 +264,13 @@ def test_sources_by_path(write):
 
 
 def test_reading_is_light():
+    """What takes seconds to import is not needed to read a recipe; tests/benchmarks measures the seconds."""
     code = (
-        "import sys, time; start = time.process_time(); from tclip.recipe.read import read_recipe; "
-        "print(time.process_time() - start); read_recipe('q-ffn', ['train.lr=1e-4']); "
+        "import sys; from tclip.recipe.read import read_recipe; read_recipe('q-ffn', ['train.lr=1e-4']); "
         "print(*sorted({'torch', 'transformers', 'onnx', 'numpy', 'PIL'} & set(sys.modules)))"
     )
-    runs = [
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        for _ in range(3)
-    ]
-    seconds, heavy = zip(*(run.stdout.split("\n")[:2] for run in runs), strict=True)
-    assert set(heavy) == {""}
-    assert min(map(float, seconds)) < 0.25
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
 
 
 def test_recipes_from_before_there_were_formats_mean_what_they_meant(write):
