@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from tclip.cli.options import Json, Quiet, RunFolder, Settings, override
+from tclip.cli.show import showing
 from tclip.cli.stage import run_one_stage
 
 
@@ -32,6 +33,13 @@ def onnx(
         bool | None,
         typer.Option("--joint/--split", help="Also one file with both encoders.", show_default=False),
     ] = None,
+    beside: Annotated[
+        bool,
+        typer.Option(
+            "--beside",
+            help="Write RUN/onnx-int8, -float or -nbits beside RUN/onnx; the recipe stays as it is.",
+        ),
+    ] = False,
     settings: Settings = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -45,4 +53,11 @@ def onnx(
         *override("export.onnx.joint", joint),
         *(settings or []),
     ]
-    run_one_stage(run, "export", overrides, json=json, quiet=quiet)
+    if not beside:
+        run_one_stage(run, "export", overrides, json=json, quiet=quiet)
+        return
+    with showing(json=json, quiet=quiet) as progress:
+        from tclip.run import open_run
+        from tclip.verify.gate import export_onnx_beside
+
+        export_onnx_beside(open_run(run), overrides, progress)

@@ -16,6 +16,7 @@ from tclip.export.formats import FORMATS
 from tclip.export.gguf import open_gguf
 from tclip.export.session import OnnxClip
 from tclip.models.clip import Clip
+from tclip.recipe.schema import Onnx
 from tclip.run import Run
 from tclip.runtime.folder import read_json
 from tclip.verify.agreement import Limits
@@ -138,6 +139,13 @@ FORMS: dict[str, Form] = {
     ),
     "transformers": Form("packed", "model.safetensors", _plugin, _exact, "tclip pack RUN"),
     "onnx": Form("onnx", "*.onnx", _onnx, _onnx_limits, "tclip export onnx RUN"),
+    "onnx-int8": Form("onnx-int8", "*.onnx", _onnx, _coarse, "tclip export onnx RUN --beside"),
+    "onnx-float": Form(
+        "onnx-float", "*.onnx", _onnx, _rounded, "tclip export onnx RUN --activations float --beside"
+    ),
+    "onnx-nbits": Form(
+        "onnx-nbits", "*.onnx", _onnx, _coarse, "tclip export onnx RUN --format nbits --beside"
+    ),
     "web": Form("web", "*.onnx", _onnx, _coarse, "tclip export web RUN"),
     "gguf": Form("gguf", "*.gguf", _opened(open_gguf), _float, "tclip export gguf RUN"),
     **{
@@ -151,6 +159,11 @@ FORMS: dict[str, Form] = {
         for name, format in FORMATS.items()
     },
 }
+
+
+def onnx_form(settings: Onnx) -> str:
+    """Return the name of the form that ONNX files of such settings have beside RUN/onnx."""
+    return "onnx-nbits" if settings.format == "nbits" else f"onnx-{settings.activations}"
 
 
 def forms_in(run: Run) -> list[str]:

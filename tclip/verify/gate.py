@@ -1,17 +1,19 @@
 """Writing a form of the packed model, and letting it into the run only if it answers as the model does."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tclip.errors import ParityError
-from tclip.export.onnx import WrittenFile
+from tclip.export.onnx import WrittenFile, export_onnx
 from tclip.export.stage import comparison_pairs
 from tclip.export.target import files_table, packed_clip
 from tclip.models.clip import Clip
 from tclip.packed.replace import replace_folder
 from tclip.progress import Progress
+from tclip.recipe.read import read_recipe
+from tclip.recipe.schema import Onnx
 from tclip.run import Run
-from tclip.verify.forms import FORMS
+from tclip.verify.forms import FORMS, onnx_form
 from tclip.verify.verify import SAMPLES, agreement_of, agreement_table, expected_answers, refuse_strangers
 
 Export = Callable[[Clip, Path], list[WrittenFile]]
@@ -48,3 +50,20 @@ def export_verified(run: Run, name: str, export: Export, progress: Progress, sam
     moved = [WrittenFile(target / file.path.relative_to(rejected), file.num_bytes) for file in files]
     progress.table(files_table(str(target), moved))
     progress.table(agreement_table(run, found, len(pairs[0])))
+
+
+def export_onnx_beside(run: Run, overrides: Sequence[str], progress: Progress) -> None:
+    """Write RUN/onnx-int8, RUN/onnx-float or RUN/onnx-nbits beside what the recipe's export has written.
+
+    Args:
+        run: a run that is packed; its recipe is left as it is.
+        overrides: KEY=VALUE of export.onnx, which say what is written.
+        progress: who is told.
+
+    Raises:
+        RecipeError: a mistake in an override.
+        UserError: as `export_verified`.
+    """
+    settings = read_recipe(run.folder / "recipe.yaml", overrides).export.onnx or Onnx()
+    name = onnx_form(settings)
+    export_verified(run, name, lambda clip, folder: export_onnx(clip, folder, settings), progress)

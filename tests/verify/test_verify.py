@@ -10,16 +10,18 @@ import torch
 from tclip.errors import ModelError, ParityError
 from tclip.evaluate.encoder import ClipEncoder
 from tclip.export.onnx import WrittenFile
+from tclip.export.session import OnnxClip
 from tclip.models.clip import Clip
 from tclip.packed.load import load_packed
 from tclip.packed.replace import written_whole
 from tclip.packed.write import write_packed
 from tclip.progress import Collected
+from tclip.recipe.schema import Onnx
 from tclip.run import Run
 from tclip.verify import forms as forms_module
 from tclip.verify.agreement import Limits
-from tclip.verify.forms import FORMS, Form, forms_in
-from tclip.verify.gate import export_verified
+from tclip.verify.forms import FORMS, Form, forms_in, onnx_form
+from tclip.verify.gate import export_onnx_beside, export_verified
 from tclip.verify.verify import verify
 from tests.verify.conftest import TEXTS
 
@@ -106,3 +108,26 @@ def test_a_form_reaches_its_place_only_if_it_agrees(run: Run, monkeypatch: pytes
     assert (run.folder / "copy" / "a.bin").read_text() == "third"
     assert not (run.folder / "copy.rejected").exists()
     assert [table.rows[0][0] for table in progress.tables] == ["a.bin", "copy"] * 2
+
+
+def test_onnx_files_of_other_settings_lie_beside_and_leave_the_recipe(run: Run) -> None:
+    recipe = (run.folder / "recipe.yaml").read_text()
+    progress = Collected()
+    export_onnx_beside(run, ["export.onnx.activations=float"], progress)
+    assert (run.folder / "recipe.yaml").read_text() == recipe
+    assert not run.onnx.exists()
+    assert progress.tables[-1].rows[0][0] == "onnx-float"
+    assert "onnx-float" in forms_in(run)
+    assert OnnxClip(run.folder / "onnx-float").embed_texts(["a"]).shape == (1, 24)
+
+
+def test_each_kind_of_onnx_files_has_a_form() -> None:
+    kinds = [
+        Onnx(),
+        Onnx(activations="float"),
+        Onnx(format="nbits"),
+        Onnx(format="nbits", activations="float"),
+    ]
+    names = [onnx_form(kind) for kind in kinds]
+    assert names == ["onnx-int8", "onnx-float", "onnx-nbits", "onnx-nbits"]
+    assert set(names) < set(FORMS)
