@@ -89,7 +89,10 @@ def usage_mistake(message: str, command: str) -> str:
 
 def interrupted() -> str:
     """Return the sentence after Ctrl-C."""
-    return "Interrupted: what is finished is kept, and the same command with --resume goes on from there."
+    return (
+        "Interrupted: what is finished is kept, and the same command goes on from there "
+        "(compress and train: with --resume)."
+    )
 
 
 def _one_line(error: BaseException) -> str:

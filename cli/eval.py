@@ -1,12 +1,15 @@
-"""`tclip eval`: measure the forms of a model, on a run folder."""
+"""`tclip eval`: measure the forms of a run, any model on a suite, or how two models differ."""
 
 from enum import Enum
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from tclip.cli.options import Json, Quiet, RunFolder, Settings, override
+from tclip.cli.options import Json, Quiet, Revision, Settings, override
+from tclip.cli.show import showing
 from tclip.cli.stage import run_one_stage
+from tclip.errors import UserError
 
 
 class Form(str, Enum):
@@ -19,24 +22,146 @@ class Form(str, Enum):
 
 
 def evaluate(
-    run: RunFolder,
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="MODEL",
+            help="Run, packed folder, or any CLIP: folder, Hub id or alias.",
+            show_default=False,
+        ),
+    ] = None,
+    suite: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="clip-benchmark-41, discriminative, retrieval, imagenet, or a task's key such as "
+            "vtab/cifar10; repeatable.",
+        ),
+    ] = None,
     data: Annotated[
         list[str] | None,
-        typer.Option(metavar="DIR", help="Data set in the CLIP_benchmark layout; repeatable."),
+        typer.Option(
+            metavar="DIR", help="Data set in the CLIP_benchmark layout, or hf://owner/name; repeatable."
+        ),
     ] = None,
-    form: Annotated[list[Form] | None, typer.Option(help="What to measure; repeatable.")] = None,
+    root: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder with the data of tasks, such as wds_vtab-cifar10/; what is not there is streamed "
+            "from the Hub.",
+            show_default=False,
+        ),
+    ] = None,
+    form: Annotated[
+        list[Form] | None, typer.Option(help="What of a run to measure; repeatable.", show_default=False)
+    ] = None,
     limit: Annotated[
-        int | None, typer.Option(help="Look at no more than so many samples a data set.", show_default=False)
+        int | None,
+        typer.Option(min=1, help="Look at no more than so many images a data set.", show_default=False),
     ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Images, or texts, at a time [64].", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where records go; by default RUN/results, or results/MODEL.",
+            show_default=False,
+        ),
+    ] = None,
+    compare: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            metavar="A B",
+            help="How B differs from A: folders with records, or models that were measured.",
+            show_default=False,
+        ),
+    ] = None,
+    revision: Revision = None,
     settings: Settings = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure zero-shot classification and retrieval: writes RUN/results."""
-    overrides = [
-        *override("eval.data", data),
-        *override("eval.forms", [each.value for each in form or []]),
-        *override("eval.limit", limit),
-        *(settings or []),
-    ]
-    run_one_stage(run, "eval", overrides, json=json, quiet=quiet)
+    """Measure zero-shot classification and retrieval, on your data or public tasks.
+
+    tclip eval RUN --data DIR: the forms of a run on the data of its recipe,
+    which --data changes. Ends with their accuracy and size in one table.
+
+    tclip eval MODEL --suite clip-benchmark-41: any model, or the forms of a run,
+    on the tasks of CLIP_benchmark and on folders (--data). Each data set leaves
+    a record as it ends; the same command goes on where it was interrupted. Data
+    that cannot be had are named at the end; only if there are none at all, the
+    exit code tells.
+
+    tclip eval --compare A B: how B differs from A on each data set, with the
+    95 % interval of a paired bootstrap. Nothing is measured.
+    """
+    given = {
+        "MODEL": model,
+        "--suite": suite,
+        "--data": data,
+        "--root": root,
+        "--form": form,
+        "--limit": limit,
+        "--batch-size": batch_size,
+        "--out": out,
+        "--revision": revision,
+        "--set": settings,
+    }
+    forms = [each.value for each in form or []]
+    if compare:
+        _refuse(given, tuple(given), "--compare takes two results as they are")
+        _compare(*compare, json=json, quiet=quiet)
+    elif model is None:
+        raise UserError(
+            "Say what to measure: `tclip eval MODEL --suite NAME`, or `tclip eval RUN --data DIR`."
+        )
+    elif not suite and _is_run(model):
+        _refuse(given, ("--root", "--out", "--revision"), "a run measured without --suite has its own")
+        overrides = [
+            *override("eval.data", data),
+            *override("eval.forms", forms),
+            *override("eval.limit", limit),
+            *override("eval.batch_size", batch_size),
+            *(settings or []),
+        ]
+        run_one_stage(Path(model), "eval", overrides, json=json, quiet=quiet)
+    else:
+        unfit = ("--set", "--revision") if _is_run(model) else ("--set", "--form")
+        _refuse(given, unfit, "a suite does not go by a recipe" if _is_run(model) else f"{model} is no run")
+        with showing(json=json, quiet=quiet) as progress:
+            from tclip.evaluate.measure import Settings as HowMuch
+            from tclip.evaluate.suite.run import evaluate_suite
+
+            evaluate_suite(
+                model,
+                suite or [],
+                data or [],
+                progress,
+                root=root,
+                forms=forms,
+                out=out,
+                revision=revision,
+                settings=HowMuch(batch_size or HowMuch.batch_size, limit),
+            )
+
+
+def _compare(one: str, other: str, *, json: bool, quiet: bool) -> None:
+    with showing(json=json, quiet=quiet) as progress:
+        from tclip.evaluate.suite.compare import compare_results
+
+        compare_results(one, other, progress)
+
+
+def _is_run(model: str) -> bool:
+    from tclip.run import is_run
+
+    return is_run(Path(model))
+
+
+def _refuse(given: dict[str, Any], unfit: tuple[str, ...], why: str) -> None:
+    offenders = [name for name in unfit if given[name]]
+    if offenders:
+        raise UserError(f"Leave out {', '.join(offenders)}: {why}.")

@@ -9,7 +9,7 @@ from tclip.models.load import empty_model
 from tclip.models.sites import Decision, Plan, SummaryRow, find_sites, plan_ternarization
 from tclip.progress import Table
 from tclip.recipe.read import read_recipe
-from tclip.run import Run, open_run
+from tclip.run import Run, is_run, open_run
 
 if TYPE_CHECKING:
     from tclip.ternary.tensor import TernaryTensor
@@ -32,7 +32,7 @@ def tables_of(
     """
     folder = Path(path).expanduser()
     # a model that was pulled with all its files has its recipe beside it
-    if (folder / "recipe.yaml").is_file() and not (folder / "config.json").is_file():
+    if is_run(folder):
         run = open_run(folder)
         yield _stages(run)
         done = [each for each in (run.packed, run.trained, run.calibrated) if each.is_dir()]
@@ -63,8 +63,12 @@ def _packed(files: ModelFiles) -> tuple[Plan, Mapping[str, "TernaryTensor"]]:
     from tclip.packed.load import load_packed
 
     clip = load_packed(files.folder)
-    sites = find_sites(clip.model)
-    return Plan(tuple(Decision(site, site.name in clip.ternary, "as stored") for site in sites)), clip.ternary
+    bits = {name: weight.bits for name, weight in clip.ints.items()}
+    decisions = (
+        Decision(site, site.name in clip.ternary, "as stored", bits.get(site.name))
+        for site in find_sites(clip.model)
+    )
+    return Plan(tuple(decisions)), clip.ternary
 
 
 def _by_role(plan: Plan, ternary: Mapping[str, "TernaryTensor"], title: str) -> Table:
@@ -95,7 +99,7 @@ def _each_weight(plan: Plan, title: str) -> Table:
         [
             each.site.name,
             "×".join(map(str, each.site.shape)),
-            "ternary" if each.ternary else "float",
+            each.form,
             each.why,
         ]
         for each in plan.decisions

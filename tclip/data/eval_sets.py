@@ -6,7 +6,7 @@ from typing import Literal
 
 from PIL import Image
 
-from tclip.data.layout import CLASSNAMES, TEMPLATES, TYPE, Layout, class_index, prompts, read_layout
+from tclip.data.layout import CLASSNAMES, TEMPLATES, TYPE, Layout, prompts, read_layout
 from tclip.data.pairs import find_folder
 from tclip.data.sample import lines
 from tclip.data.screen import BrokenImageError, decode
@@ -18,11 +18,11 @@ Task = Literal["zeroshot_classification", "zeroshot_retrieval"]
 
 @dataclass(frozen=True)
 class EvalSample:
-    """One test image with its class, or with its captions."""
+    """One test image with its class, with the classes that it shows (multilabel), or with its captions."""
 
     key: str
     image_bytes: bytes
-    label: int | None
+    classes: tuple[int, ...]
     captions: tuple[str, ...]
 
     def without_image(self) -> "EvalSample":
@@ -44,11 +44,12 @@ class EvalSample:
 class EvalSet:
     """One split of a data set to measure on."""
 
-    def __init__(self, spec: str, layout: Layout, split: str) -> None:
+    def __init__(self, spec: str, layout: Layout, split: str, name: str | None = None) -> None:
         self.spec = spec
         self.split = split
-        self.name = layout.folder.name
+        self.name = name or layout.folder.name
         self.task: Task = "zeroshot_retrieval" if layout.retrieval else "zeroshot_classification"
+        self.multilabel = layout.multilabel
         self.classnames = layout.classnames
         self.templates = layout.templates
         self._layout = layout
@@ -87,23 +88,24 @@ class EvalSet:
                 f"{self._layout.folder.where}: {group.key} has no image, only {', '.join(group.members)}."
             )
         if self.classnames:
-            return EvalSample(group.key, group.image, class_index(group, self._layout), ())
+            return EvalSample(group.key, group.image, self._layout.classes_of(group), ())
         captions = lines(group.members.get("txt", b"").decode("utf-8", "replace"))
         if not captions:
             raise DataError(
                 f"{self._layout.folder.where}: {group.key} has no captions (.txt), "
                 f"and there is no {CLASSNAMES} for a class."
             )
-        return EvalSample(group.key, group.image, None, captions)
+        return EvalSample(group.key, group.image, (), captions)
 
 
-def open_eval(spec: str, split: str = "test") -> EvalSet:
+def open_eval(spec: str, split: str = "test", name: str | None = None) -> EvalSet:
     """Open an evaluation set.
 
     Args:
         spec: a CLIP_benchmark-layout folder, `hf://owner/name[@revision]`, or `owner/name` on the Hub
             (CLIP_benchmark's own are called `clip-benchmark/wds_*`).
         split: which split to measure on.
+        name: what to call it; its folder's name by default.
 
     Raises:
         DataError: it is not there, has another layout, or lacks the split.
@@ -117,4 +119,4 @@ def open_eval(spec: str, split: str = "test") -> EvalSet:
             f'"{spec}" is not in CLIP_benchmark\'s layout: looked for SPLIT/nshards.txt with '
             f"SPLIT/0.tar, and beside them {CLASSNAMES} with {TEMPLATES}, or {TYPE} that says retrieval."
         )
-    return EvalSet(spec, layout, split)
+    return EvalSet(spec, layout, split, name)

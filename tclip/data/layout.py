@@ -1,15 +1,17 @@
 """CLIP_benchmark's webdataset layout: what a data set folder says of itself.
 
-SPLIT/nshards.txt, SPLIT/0.tar, SPLIT/1.tar ...   samples KEY.jpg with KEY.cls or KEY.txt
+SPLIT/nshards.txt, SPLIT/0.tar, SPLIT/1.tar ...   samples KEY.jpg with KEY.cls, KEY.npy or KEY.txt
 classnames.txt                                    one class a line            (classification)
 zeroshot_classification_templates.txt             one template a line, {c} is the class name
 dataset_type.txt                                  "retrieval": KEY.txt holds captions, one a line
+                                                  "multilabel": KEY.npy holds a 0 or 1 for every class
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tclip.data.folders import Folder, read_text
+from tclip.data.labels import class_index, classes_present
 from tclip.data.sample import PairSource, Sample, digest, lines
 from tclip.data.splits import ARCHIVES
 from tclip.data.tars import Group, read_groups
@@ -22,12 +24,16 @@ TYPE = "dataset_type.txt"
 
 @dataclass(frozen=True)
 class Layout:
-    """A data set folder: its splits with their shards, and for classification names and templates."""
+    """A data set folder: its splits with their shards, and for classification names and templates.
+
+    `multilabel`: a picture may show any number of the classes, rather than one.
+    """
 
     folder: Folder
     shards: dict[str, tuple[str, ...]]
     classnames: tuple[str, ...]
     templates: tuple[str, ...]
+    multilabel: bool = False
 
     @property
     def retrieval(self) -> bool:
@@ -44,9 +50,21 @@ class Layout:
             raise DataError(f"{self.folder.where}: {unknown_name('split', split, self.shards)}")
         return self.shards[split]
 
+    def classes_of(self, group: Group) -> tuple[int, ...]:
+        """Return the classes that a sample shows: one, or of a multilabel set any number.
+
+        Raises:
+            DataError: it does not say so, or not in terms of the classes that have names.
+        """
+        where, num_classes = f"{self.folder.where}: {group.key}", len(self.classnames)
+        if self.multilabel:
+            return classes_present(group, num_classes, where)
+        return (class_index(group, num_classes, where),)
+
     def version(self, split: str) -> str:
         """Return a hash that changes with the shards of the split, the class names or the templates."""
-        return digest(self.folder.version(self.of_split(split)), self.classnames, self.templates)
+        kind = ("multilabel",) if self.multilabel else ()
+        return digest(self.folder.version(self.of_split(split)), self.classnames, self.templates, *kind)
 
 
 def read_layout(folder: Folder) -> Layout | None:
@@ -60,7 +78,8 @@ def read_layout(folder: Folder) -> Layout | None:
     if not splits:
         return None
     shards = {split: _shards(folder, split, names) for split in splits}
-    if TYPE in names and read_text(folder, TYPE).strip() == "retrieval":
+    kind = read_text(folder, TYPE).strip().lower() if TYPE in names else ""
+    if kind == "retrieval":
         return Layout(folder, shards, (), ())
     if CLASSNAMES not in names:
         return Layout(folder, shards, (), ())
@@ -68,25 +87,7 @@ def read_layout(folder: Folder) -> Layout | None:
         raise DataError(
             f"{folder.where} has {CLASSNAMES} but no {TEMPLATES}: write one template a line, with {{c}}."
         )
-    return Layout(folder, shards, _classnames(folder), _templates(folder))
-
-
-def class_index(group: Group, layout: Layout) -> int:
-    """Return the class of a sample.
-
-    Raises:
-        DataError: it has none, or none of the classes that have names.
-    """
-    text = group.members.get("cls", b"").decode("utf-8", "replace").strip()
-    if not text:
-        found = ", ".join(sorted(group.members))
-        raise DataError(f"{layout.folder.where}: {group.key} has no class (.cls), only {found}.")
-    if not (text.isascii() and text.isdigit() and int(text) < len(layout.classnames)):
-        raise DataError(
-            f'{layout.folder.where}: {group.key} has class "{text}", but {CLASSNAMES} names '
-            f"0 to {len(layout.classnames) - 1}."
-        )
-    return int(text)
+    return Layout(folder, shards, _classnames(folder), _templates(folder), kind == "multilabel")
 
 
 def prompts(layout: Layout, index: int) -> tuple[str, ...]:
@@ -110,7 +111,8 @@ class LayoutShard:
         if "txt" in group.members:
             return lines(group.members["txt"].decode("utf-8", "replace"))
         if self.layout.classnames:
-            return prompts(self.layout, class_index(group, self.layout))
+            classes = self.layout.classes_of(group)
+            return tuple(text for index in classes for text in prompts(self.layout, index))
         if "cls" in group.members:
             raise DataError(
                 f"{self.layout.folder.where}: {group.key} has a class but no caption, "

@@ -7,13 +7,10 @@ B batch, E embedding.
 """
 
 import hashlib
-import json
-import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,16 +22,6 @@ from tclip.errors import DataError, first_line
 # Embeddings are kept as fp16 and answered as such even when just computed, so that a run with a warm
 # cache has the very losses of a run with a cold one.
 STORED = np.float16
-
-
-def cache_folder() -> Path:
-    """Return where caches live: $TCLIP_CACHE, or ~/.cache/tclip."""
-    return Path(os.environ.get("TCLIP_CACHE", "~/.cache/tclip")).expanduser()
-
-
-def cache_key(**identity: Any) -> str:
-    """Return a hash of everything that an embedding depends on (JSON-able values)."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:24]
 
 
 class EmbeddingCache:

@@ -1,6 +1,6 @@
 """What the student learns from: the teacher's embeddings of a batch, from the cache where they are known.
 
-B batch, F the teacher's embedding.
+M images, N texts, F the teacher's embedding.
 """
 
 from collections.abc import Callable
@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from tclip.cache import cache_folder, cache_key
 from tclip.data.loader import Batch
-from tclip.distill.cache import EmbeddingCache, cache_folder, cache_key
+from tclip.distill.cache import EmbeddingCache
 from tclip.models.clip import Clip, Inputs
 from tclip.recipe.schema import Data
 
@@ -37,15 +38,15 @@ class Teacher:
         return embedding_width(self.clip)
 
     @torch.no_grad()
-    def embed(self, batch: Batch) -> tuple[Float[Tensor, "B F"], Float[Tensor, "B F"]]:
-        """Return the teacher's image and text embeddings of a batch."""
+    def embed(self, batch: Batch) -> tuple[Float[Tensor, "M F"], Float[Tensor, "N F"]]:
+        """Return the teacher's embeddings of a batch's images and texts."""
         image_keys = [f"{key} {view}" for key, view in zip(batch.keys, batch.views, strict=True)]
         prefix = "teacher/"  # inputs of its own, where its preprocessing differs from the student's
         pixels = {name[len(prefix) :]: x for name, x in batch.images.items() if name.startswith(prefix)}
-        image_BF = _cached(self.images, image_keys, pixels or batch.images, self.clip.embed_images)
+        image_MF = _cached(self.images, image_keys, pixels or batch.images, self.clip.embed_images)
         tokens = {name[len(prefix) :]: x for name, x in batch.texts.items() if name.startswith(prefix)}
-        text_BF = _cached(self.texts, batch.captions, tokens or batch.texts, self.clip.embed_texts)
-        return image_BF.to(self.clip.device), text_BF.to(self.clip.device)
+        text_NF = _cached(self.texts, batch.captions, tokens or batch.texts, self.clip.embed_texts)
+        return image_MF.to(self.clip.device), text_NF.to(self.clip.device)
 
 
 def make_teacher(clip: Clip, data: Data, fingerprint: str, *, seed: int, cached: bool) -> Teacher:

@@ -1,11 +1,11 @@
 """The result of one measurement, in the shape of CLIP_benchmark's own JSON files."""
 
 import json
-import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tclip.errors import DataError
+from tclip.run import write_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,10 +17,18 @@ class Record:
         model: what was measured.
         pretrained: where its weights are from, or their form (original, packed, onnx).
         task: zeroshot_classification or zeroshot_retrieval.
-        metrics: acc1, acc5, mean_per_class_recall; or image_ and text_retrieval_recall@1, @5, @10; in [0, 1].
+        metrics: acc1, acc5, mean_per_class_recall, and expected_calibration_error where the logit scale is
+            known; mean_average_precision; or image_ and text_retrieval_recall@1, @5, @10; in [0, 1].
         language: of the texts.
         num_samples: images that were measured on.
         seconds: it took.
+        throughput: images_per_second, reading and decoding included, and texts_per_second where texts were
+            embedded.
+        chance: what guessing scores on average in acc1, mean_average_precision or a recall@1.
+        weights: identifies the weights that were measured; "" if it is not known.
+        data: identifies the data that they were measured on.
+        limit: no more than the first so many images were looked at.
+        samples: identifies the images and their answers, wherever they lay.
     """
 
     dataset: str
@@ -31,14 +39,17 @@ class Record:
     language: str = "en"
     num_samples: int
     seconds: float
+    throughput: dict[str, float] = field(default_factory=dict)
+    chance: float | None = None
+    weights: str = ""
+    data: str = ""
+    limit: int | None = None
+    samples: str = ""
 
 
 def write_record(record: Record, path: Path) -> None:
     """Write a record as JSON; a reader sees the old file or the new one, never half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(json.dumps(asdict(record), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    beside.replace(path)
+    write_whole(path, (json.dumps(asdict(record), indent=2, allow_nan=False) + "\n").encode())
 
 
 def read_record(path: Path) -> Record:

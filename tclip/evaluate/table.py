@@ -2,20 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 
-from tclip.data.eval_sets import EvalSet
 from tclip.evaluate.record import Record
+from tclip.evaluate.subject import is_exported
 from tclip.models.fetch import local_weight_bytes
 from tclip.packed.size import Size, measure
 from tclip.progress import Table
 from tclip.run import Run
 
-# What the table shows of a task; the records hold every metric.
+# What tables show of a record, by the name for people; records hold every metric.
 SHOWN = {
-    "zeroshot_classification": {"top-1": "acc1"},
-    "zeroshot_retrieval": {
-        "text to image R@1": "image_retrieval_recall@1",
-        "image to text R@1": "text_retrieval_recall@1",
-    },
+    "top-1": "acc1",
+    "mAP": "mean_average_precision",
+    "text to image R@1": "image_retrieval_recall@1",
+    "image to text R@1": "text_retrieval_recall@1",
 }
 FORMS = ("original", "trained", "packed", "onnx")
 SIZES = (
@@ -31,7 +30,12 @@ Records = Mapping[str, Mapping[str, Record]]  # by form, then by data set
 Cell = str | float | None
 
 
-def comparison(run: Run, sets: Sequence[EvalSet], records: Records) -> Table:
+def shown(record: Record) -> dict[str, str]:
+    """Return the metrics of a record that tables show, by their names for people."""
+    return {label: metric for label, metric in SHOWN.items() if metric in record.metrics}
+
+
+def comparison(run: Run, sets: Sequence[str], records: Records) -> Table:
     """Return a column a form (original, packed, onnx once exported, and all that were measured).
 
     First a row for each data set and metric, in percent, empty where it was not measured. Then SIZES, from
@@ -47,18 +51,16 @@ def comparison(run: Run, sets: Sequence[EvalSet], records: Records) -> Table:
     return Table(f"{run.folder}: the original and its ternary forms", ["what", *forms], rows)
 
 
-def is_exported(run: Run) -> bool:
-    """Return whether the run has ONNX files of its packed model."""
-    return run.recipe.export.onnx is not None and "export" in run.finished()
-
-
-def _accuracy(sets: Sequence[EvalSet], records: Records, forms: Sequence[str]) -> list[list[Cell]]:
+def _accuracy(sets: Sequence[str], records: Records, forms: Sequence[str]) -> list[list[Cell]]:
     rows: list[list[Cell]] = []
-    for eval_set in sets:
-        for label, metric in SHOWN[eval_set.task].items():
-            found = [records[form][eval_set.name] if form in records else None for form in forms]
-            scores = [None if record is None else round(100 * record.metrics[metric], 1) for record in found]
-            rows.append([f"{eval_set.name} {label}, %", *scores])
+    for name in sets:
+        found = {form: of_form[name] for form, of_form in records.items()}
+        labels = shown(next(iter(found.values()))) if found else {}
+        for label, metric in labels.items():
+            scores = [
+                round(100 * found[form].metrics[metric], 1) if form in found else None for form in forms
+            ]
+            rows.append([f"{name} {label}, %", *scores])
     return rows
 
 

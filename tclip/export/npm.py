@@ -5,7 +5,6 @@ tclip holds no copy of them. They are taken from a folder that the user gives, f
 """
 
 import hashlib
-import os
 import shutil
 import subprocess
 import tarfile
@@ -14,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tclip.cache import cache_folder
 from tclip.errors import DataError, UserError, listed
 from tclip.progress import Progress
 
@@ -97,7 +97,7 @@ def library_files(given: Path | None, progress: Progress) -> dict[str, bytes]:
     """
     if given is not None:
         return _from_folder(given)
-    cache = Path(os.environ.get("TCLIP_CACHE", "~/.cache/tclip")).expanduser() / "npm"
+    cache = cache_folder() / "npm"
     missing = [package for package in PACKAGES if not (cache / package.archive).is_file()]
     if missing:
         _pack(missing, cache, progress)

@@ -26,25 +26,43 @@ class OnnxClip:
     Args:
         folder: of export_onnx.
         threads: of ONNX Runtime for one operator; None: as many as there are cores.
+        logit_scale: of the model that the files were made from, if it is known: they do not say.
 
     Raises:
         ModelError: the folder lacks a file.
     """
 
-    def __init__(self, folder: Path, threads: int | None = None) -> None:
+    def __init__(self, folder: Path, threads: int | None = None, logit_scale: float | None = None) -> None:
         self.image_session = open_session(folder / IMAGE_FILE, threads)
         self.text_session = open_session(folder / TEXT_FILE, threads)
         files = fetch_config(str(folder))
         # A model without weights, for what the family does with images and texts before they are embedded.
         self.clip: Clip = clip_from(files, empty_model(files, "meta"))
+        self.logit_scale = logit_scale
+
+    def prepare_images(self, images: list[Image.Image]) -> Inputs:
+        """Turn images into the image encoder's inputs."""
+        return image_inputs(self.clip, images, self.image_session)
+
+    def prepare_texts(self, texts: list[str]) -> Inputs:
+        """Turn texts into the text encoder's inputs."""
+        return self.clip.tokenize(texts)
+
+    def embed_image_inputs(self, inputs: Inputs) -> Embeddings:
+        """Return the L2-normalised embeddings of prepared images."""
+        return run(self.image_session, inputs)[0]
+
+    def embed_text_inputs(self, inputs: Inputs) -> Embeddings:
+        """Return the L2-normalised embeddings of prepared texts."""
+        return run(self.text_session, inputs)[0]
 
     def embed_images(self, images: list[Image.Image]) -> Embeddings:
         """Return the L2-normalised embeddings of images."""
-        return run(self.image_session, image_inputs(self.clip, images, self.image_session))[0]
+        return self.embed_image_inputs(self.prepare_images(images))
 
     def embed_texts(self, texts: list[str]) -> Embeddings:
         """Return the L2-normalised embeddings of texts."""
-        return run(self.text_session, self.clip.tokenize(texts))[0]
+        return self.embed_text_inputs(self.prepare_texts(texts))
 
 
 def open_session(model: Path | bytes, threads: int | None = None) -> Any:

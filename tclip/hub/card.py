@@ -22,6 +22,8 @@ METRICS = {
     "acc1": ("accuracy", "top-1"),
     "acc5": ("accuracy", "top-5"),
     "mean_per_class_recall": ("recall", "mean recall of the classes"),
+    "mean_average_precision": ("mean average precision", "mean average precision of the classes"),
+    "expected_calibration_error": ("expected calibration error", "expected calibration error"),
     **{
         f"{found}_retrieval_recall@{k}": ("recall", f"{name} R@{k}")
         for found, name in (("image", "text to image"), ("text", "image to text"))
@@ -136,9 +138,17 @@ def _summary(subject: Subject, size: Size) -> str:
     return (
         f"{original} as a **ternary CLIP**: {size.ternary_share:.1%} of its {size.num_weights / 1e6:.1f} "
         "million weights are a scale times {-1, 0, +1}, stored at "
-        f"{size.bits:.2f} bits each, scales included. Made with tclip {version('tclip')}, which implements "
-        f"[TernaryCLIP]({PAPER})."
+        f"{size.bits:.2f} bits each, scales included{_kept(size)}. Made with tclip {version('tclip')}, which "
+        f"implements [TernaryCLIP]({PAPER})."
     )
+
+
+def _kept(size: Size) -> str:
+    """The weights that keep more bits than ternary ones, as a clause, or nothing."""
+    shares = [
+        f"{each.num_weights / size.num_weights:.1%} have {bits} bits" for bits, each in size.ints.items()
+    ]
+    return f"; {' and '.join(shares)}" if shares else ""
 
 
 def _sizes(subject: Subject, size: Size) -> str:

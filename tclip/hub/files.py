@@ -20,7 +20,7 @@ from typing import Any
 
 from tclip.errors import DataError, UserError, first_line, listed
 from tclip.evaluate.record import Record, read_record
-from tclip.evaluate.table import SHOWN
+from tclip.evaluate.table import shown
 from tclip.hub.state import FORMS, State, is_newer
 from tclip.recipe.local import is_local, without_folders
 from tclip.recipe.write import recipe_text
@@ -169,7 +169,7 @@ def shown_records(run: Run) -> dict[str, list[Record]]:
         record, form = read_record(path), path.parent.name
         if all(
             cells.get((f"{record.dataset} {label}, %", form)) == round(100 * record.metrics[metric], 1)
-            for label, metric in SHOWN[record.task].items()
+            for label, metric in shown(record).items()
         ):
             found.setdefault(form, []).append(record)
     return found

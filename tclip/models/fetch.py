@@ -24,6 +24,8 @@ from tclip.models.weights import has_safetensors, missing_weights, weight_bytes
 if TYPE_CHECKING:
     from tclip.models.open_clip.config import OpenClip
 
+MODEL_FILES = (".json", ".txt", ".model", ".safetensors")  # what makes up a model that is loaded
+
 
 @dataclass(frozen=True)
 class ModelFiles:
@@ -85,7 +87,7 @@ def fetch(spec: str, revision: str | None = None) -> ModelFiles:
     if name.folder:
         _check_weights(files, spec)
         _check_tokenizer(files, [file.name for file in files.folder.iterdir()], spec)
-        return replace(files, source=replace(files.source, commit=_hash_folder(files.folder)))
+        return replace(files, source=replace(files.source, commit=hash_folder(files.folder)))
     folder = cached_model(name, files.source.commit) or _download(name, files, spec)
     # read again: a model whose weights are open_clip's alone is now seen to be one
     files = _described(folder, spec, files.source)
@@ -183,11 +185,11 @@ def _check_tokenizer(files: ModelFiles, names: list[str], spec: str) -> None:
         check_tokenizer_files(names, files.open_clip.tokenizing, spec)
 
 
-def _hash_folder(folder: Path) -> str:
+def hash_folder(folder: Path, suffixes: tuple[str, ...] = MODEL_FILES) -> str:
     """Return a hash of the files that make up a model, so that caches know it again."""
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
-        if path.is_file() and path.suffix in (".json", ".txt", ".model", ".safetensors"):
+        if path.is_file() and path.suffix in suffixes:
             digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
             with path.open("rb") as file:
                 while block := file.read(1 << 22):

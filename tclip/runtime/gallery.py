@@ -20,6 +20,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from tclip.cache import cache_folder
 from tclip.errors import DataError
 from tclip.progress import Progress
 from tclip.runtime.clip import RuntimeClip
@@ -133,8 +134,7 @@ def store_beside(folder: Path, identity: str) -> Path:
     beside = folder.parent / f".{folder.name}.tclip"
     if beside.is_dir() or os.access(folder.parent, os.W_OK):
         return beside / identity[:16]
-    cache = Path(os.environ.get("TCLIP_CACHE") or Path.home() / ".cache" / "tclip")
-    return cache / "galleries" / folder.relative_to(folder.anchor) / identity[:16]
+    return cache_folder() / "galleries" / folder.relative_to(folder.anchor) / identity[:16]
 
 
 def _write_vectors(gallery: Gallery, target: Path, clip: RuntimeClip) -> Path:

@@ -47,7 +47,7 @@ def compare(clip: Clip, page: Path, data: Path, count: int, tools: Tools) -> dic
     image_BE = embed_all(encoder.embed_images, [sample.image() for sample in samples], 50)
     text_LE = embed_all(encoder.embed_texts, [TEMPLATE.replace("{}", label) for label in labels], 50)
     share_BL = clip.logits(image_BE, text_LE).softmax(1)
-    best_B, truth = share_BL.argmax(1).tolist(), [eval_set.classnames[int(s.label or 0)] for s in samples]
+    best_B, truth = share_BL.argmax(1).tolist(), [eval_set.classnames[s.classes[0]] for s in samples]
     shown = {name: (text.rpartition(" ")[0], share) for name, share, text in seen["best"]}
     found, shares = zip(*(shown[path.name] for path in paths), strict=True)
     expected = [labels[best] for best in best_B]

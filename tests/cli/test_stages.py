@@ -100,6 +100,13 @@ def test_progress_is_not_among_the_results(compressed: tuple[Path, Outcome]) -> 
     assert "Traceback" not in outcome.err
 
 
+def test_every_form_knows_how_sure_it_is(compressed: tuple[Path, Outcome]) -> None:
+    for form in ("original", "packed", "onnx"):
+        record = json.loads((compressed[0] / f"results/{form}/pets.json").read_text())
+        assert 0 <= record["metrics"]["expected_calibration_error"] <= 1
+        assert record["throughput"]["images_per_second"] > 0
+
+
 def test_every_unit_of_the_calibration_is_counted(compressed: tuple[Path, Outcome]) -> None:
     lines = compressed[1].err.splitlines()
     total = next(line for line in lines if line.startswith("calibrate (0/")).split("/")[1].split(")")[0]

@@ -7,6 +7,7 @@ import tarfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from tclip.data.sample import PairSource, Sample
@@ -64,6 +65,17 @@ def class_members(labels: Sequence[int], first: int = 0) -> list[tuple[str, byte
     for number, label in enumerate(labels, first):
         members.append((f"s{number:04d}.png", picture(number, "PNG")))
         members.append((f"s{number:04d}.cls", str(label).encode()))
+    return members
+
+
+def multilabel_members(present: Sequence[Sequence[int]]) -> list[tuple[str, bytes]]:
+    """Samples with a 0 or 1 for every class."""
+    members = []
+    for number, each in enumerate(present):
+        out = io.BytesIO()
+        np.save(out, np.array(each))
+        members.append((f"s{number:04d}.png", picture(number, "PNG")))
+        members.append((f"s{number:04d}.npy", out.getvalue()))
     return members
 
 

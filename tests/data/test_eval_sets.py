@@ -1,9 +1,10 @@
 import pytest
 
 from tclip.data.eval_sets import open_eval
+from tclip.data.pairs import open_pairs
 from tclip.errors import DataError
 
-from .making import class_members, pair_members, picture, write_layout
+from .making import class_members, multilabel_members, pair_members, picture, write_layout
 
 TEMPLATES = "zeroshot_classification_templates"
 
@@ -18,7 +19,7 @@ def test_a_classification_set(tmp_path):
     assert (found.name, found.task, found.classnames) == ("pets", "zeroshot_classification", ("cat", "dog"))
     assert found.templates == ("a {c}", "the {c}")
     assert found.prompts(1) == ("a dog", "the dog")
-    assert [(sample.label, sample.captions) for sample in found] == [(1, ()), (0, ())]
+    assert [(sample.classes, sample.captions) for sample in found] == [((1,), ()), ((0,), ())]
     assert [sample.key for sample in found] == ["test/0.tar[0]/s0000", "test/0.tar[1]/s0001"]
     assert next(iter(found)).image().size == (24, 18)
 
@@ -30,6 +31,19 @@ def test_a_retrieval_set(tmp_path):
     found = open_eval(str(root))
     assert (found.task, found.classnames) == ("zeroshot_retrieval", ())
     assert [sample.captions for sample in found] == [("picture 0", "again 0"), ("picture 1", "again 1")]
+
+
+def test_a_multilabel_set(tmp_path):
+    members = multilabel_members([[1, 0, 1], [0, 0, 0]])
+    texts = {"classnames": "cat\ndog\ncow\n", TEMPLATES: "a {c}\n", "dataset_type": "Multilabel\n"}
+    root = write_layout(tmp_path / "m", {"test": [members]}, **texts)
+    found = open_eval(str(root), name="voc/multi")
+    assert (found.name, found.task, found.multilabel) == ("voc/multi", "zeroshot_classification", True)
+    assert [sample.classes for sample in found] == [(0, 2), ()]
+    assert [sample.captions for sample in open_pairs(str(root), "test")] == [("a cat", "a cow"), ()]
+    before = found.fingerprint()
+    (root / "dataset_type.txt").unlink()
+    assert open_eval(str(root)).fingerprint() != before
 
 
 def test_another_layout_is_told_what_was_looked_for(tmp_path):

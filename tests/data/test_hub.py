@@ -98,7 +98,7 @@ def test_evaluation_sets_come_from_the_hub(hub):
     found = open_eval("hf://org/wds_two")
     found.check()
     assert (found.name, found.task) == ("wds_two", "zeroshot_classification")
-    assert [sample.label for sample in found] == [1, 0, 1]
+    assert [sample.classes for sample in found] == [(1,), (0,), (1,)]
 
 
 def test_a_pattern_that_matches_nothing_is_named(hub):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tclip.distill.cache import EmbeddingCache, cache_folder, cache_key
+from tclip.distill.cache import EmbeddingCache
 from tclip.errors import DataError
 
 
@@ -64,17 +64,3 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(DataError, match="name another folder in TCLIP_CACHE"):
         EmbeddingCache(tmp_path / "file" / "text.sqlite")
-
-
-def test_a_key_depends_on_every_part() -> None:
-    parts = {"tower": "image", "commit": "abc", "preprocessing": "224", "data": "def"}
-    keys = {cache_key(**parts), *(cache_key(**parts | {name: "other"}) for name in parts)}
-    assert len(keys) == 1 + len(parts)
-    assert cache_key(**dict(reversed(parts.items()))) == cache_key(**parts)
-
-
-def test_the_folder_is_the_users_choice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TCLIP_CACHE", "~/elsewhere")
-    assert cache_folder() == Path.home() / "elsewhere"
-    monkeypatch.delenv("TCLIP_CACHE")
-    assert cache_folder() == Path.home() / ".cache" / "tclip"

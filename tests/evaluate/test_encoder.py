@@ -34,6 +34,7 @@ def test_what_is_not_finite_is_refused(value):
 def test_a_clip_is_adapted_without_gradients():
     class Clip:
         weight = torch.ones(1, requires_grad=True)
+        logit_scale = 100.0
 
         def preprocess(self, images):
             return {"pixel_values": torch.tensor([[float(image.width)] for image in images])}

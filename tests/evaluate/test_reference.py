@@ -39,13 +39,13 @@ def stock(shared):
 @pytest.mark.shared
 @pytest.mark.parametrize(("name", "card"), [("cifar10", 0.811), ("clothing", 0.828)])
 def test_classification_comes_near_the_card(stock, shared, name, card):
-    record = evaluate(stock, open_eval(str(shared / "data" / name)), limit=256)
+    record, _ = evaluate(stock, open_eval(str(shared / "data" / name)), limit=256)
     assert record.metrics["acc1"] == pytest.approx(card, abs=0.08)
 
 
 @pytest.mark.shared
 def test_retrieval_is_far_above_chance(stock, shared):
-    record = evaluate(stock, open_eval(str(shared / "data/flickr8k")), limit=100)
+    record, _ = evaluate(stock, open_eval(str(shared / "data/flickr8k")), limit=100)
     # 16.8 % among 1,000 images; among 100 it must be well above that, and chance is 1 %.
     assert 0.4 < record.metrics["image_retrieval_recall@1"] < 0.8
     assert record.metrics["image_retrieval_recall@1"] < record.metrics["image_retrieval_recall@5"]

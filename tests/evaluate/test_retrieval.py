@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from tclip.evaluate.retrieval import KS, retrieval_metrics
+from tclip.evaluate.outcomes import metrics_of
+from tclip.evaluate.retrieval import KS, retrieve
 
 
 def slow_recalls(image, text, owner):
@@ -28,13 +29,15 @@ def test_recalls_are_those_of_slow_loops(seed):
     image = torch.randn(30, 6, generator=generator)
     text = image[owner] + 1.5 * torch.randn(len(owner), 6, generator=generator)
     image, text = (torch.nn.functional.normalize(x, dim=-1) for x in (image, text))
-    assert retrieval_metrics(image, text, owner) == pytest.approx(slow_recalls(image, text, owner.tolist()))
+    assert metrics_of(retrieve(image, text, owner)) == pytest.approx(
+        slow_recalls(image, text, owner.tolist())
+    )
 
 
 def test_a_perfect_model_finds_all_and_a_constant_one_is_at_chance():
     owner = torch.arange(40).repeat_interleave(5)
     eye = torch.eye(40)
-    assert set(retrieval_metrics(eye, eye[owner], owner).values()) == {1.0}
-    constant = retrieval_metrics(torch.ones(40, 2), torch.ones(200, 2), owner)
+    assert set(metrics_of(retrieve(eye, eye[owner], owner)).values()) == {1.0}
+    constant = metrics_of(retrieve(torch.ones(40, 2), torch.ones(200, 2), owner))
     assert constant["image_retrieval_recall@1"] == constant["text_retrieval_recall@1"] == 1 / 40
     assert constant["image_retrieval_recall@10"] == 10 / 40

@@ -1,4 +1,7 @@
 import gc
+import os
+import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -6,8 +9,9 @@ import torch
 
 from tclip.data.eval_sets import EvalSample, open_eval
 from tclip.errors import DataError
+from tclip.evaluate import run
 from tclip.evaluate.run import evaluate
-from tests.data.making import class_members, pair_members, picture, write_layout
+from tests.data.making import class_members, multilabel_members, pair_members, picture, write_layout
 
 
 def by_number(number):
@@ -64,7 +68,7 @@ class ByClass(Oracle):
 
 def test_classification(pets):
     encoder, told = ByClass(), []
-    record = evaluate(encoder, pets, model="m", pretrained="packed", batch_size=3, progress=told.append)
+    record, _ = evaluate(encoder, pets, model="m", pretrained="packed", batch_size=3, progress=told.append)
     assert record.metrics == {"acc1": 1.0, "mean_per_class_recall": 1.0}
     assert (record.dataset, record.model, record.pretrained) == ("pets", "m", "packed")
     assert (record.task, record.num_samples) == ("zeroshot_classification", 7)
@@ -73,7 +77,7 @@ def test_classification(pets):
 
 
 def test_retrieval(captioned):
-    record = evaluate(Oracle("JPEG"), captioned, batch_size=4)
+    record, _ = evaluate(Oracle("JPEG"), captioned, batch_size=4)
     assert record.task == "zeroshot_retrieval"
     assert set(record.metrics.values()) == {1.0} and len(record.metrics) == 6
     assert record.num_samples == 11
@@ -85,12 +89,12 @@ def test_a_wrong_model_scores_low(captioned):
             return np.roll(super().embed_images(images), 1, axis=1)
 
     # The first text is like no image, so all tie, and the first image is its own.
-    assert evaluate(Wrong("JPEG"), captioned).metrics["image_retrieval_recall@1"] == 1 / 11
+    assert evaluate(Wrong("JPEG"), captioned).record.metrics["image_retrieval_recall@1"] == 1 / 11
 
 
 def test_a_limit_looks_at_the_first_only(pets, captioned):
-    assert evaluate(ByClass(), pets, limit=5).num_samples == 5
-    assert evaluate(Oracle("JPEG"), captioned, limit=3).num_samples == 3
+    assert evaluate(ByClass(), pets, limit=5).record.num_samples == 5
+    assert evaluate(Oracle("JPEG"), captioned, limit=3).record.num_samples == 3
 
 
 def test_a_broken_test_image_stops_the_measurement(tmp_path):
@@ -108,12 +112,109 @@ def test_an_empty_split_is_an_error(tmp_path):
         evaluate(Oracle(), open_eval(str(root)))
 
 
-def test_images_do_not_pile_up(pets):
+def test_images_do_not_pile_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "DECODERS", 1)
+    texts = {"classnames": "0\n1\n2\n", "zeroshot_classification_templates": "a {c}\n"}
+    root = write_layout(tmp_path, {"test": [class_members([number % 3 for number in range(12)])]}, **texts)
     held = []
 
     def count(done):
-        gc.collect()
-        held.append(sum(bool(found.image_bytes) for found in gc.get_objects() if type(found) is EvalSample))
+        if done % 4 == 0:
+            samples = (found for found in gc.get_objects() if type(found) is EvalSample)
+            held.append(sum(bool(sample.image_bytes) for sample in samples))
 
-    evaluate(ByClass(), pets, batch_size=1, progress=count)
-    assert max(held) <= 3  # the batch at hand and the one made ahead
+    evaluate(ByClass(), open_eval(str(root)), batch_size=1, progress=count)
+    assert max(held) <= 4  # one at hand, two that the thread has or will have, one that is read ahead
+
+
+def test_a_record_says_what_was_measured_and_how_fast(pets, captioned):
+    record, outcome = evaluate(ByClass(), pets, weights="abc", limit=5)
+    assert (record.weights, record.data, record.limit) == ("abc", pets.fingerprint(), 5)
+    assert record.chance == pytest.approx(1 / 3)
+    assert outcome["label"].tolist() == [0, 1, 2, 0, 1] and outcome["rank"].tolist() == [0] * 5
+    assert set(record.throughput) == {"images_per_second", "texts_per_second"}
+    assert record.samples != evaluate(ByClass(), pets).record.samples
+    assert evaluate(Oracle("JPEG"), captioned).record.chance == pytest.approx(1 / 11)
+
+
+def test_a_copy_of_the_data_has_the_same_samples(pets, tmp_path):
+    copy = shutil.copytree(pets.spec, tmp_path / "copy")
+    (copy / "test/nshards.txt").touch()
+    os.utime(copy / "test/0.tar", ns=(1, 1))
+    first, second = (evaluate(ByClass(), each).record for each in (pets, open_eval(str(copy))))
+    assert first.data != second.data and first.samples == second.samples
+
+
+def test_confidence_is_judged_where_the_logit_scale_is_known(pets):
+    class Sure(ByClass):
+        logit_scale = 100.0
+
+    class Unsure(ByClass):
+        logit_scale = 0.0
+
+    class Silent(ByClass):
+        logit_scale = None
+
+    errors = [
+        evaluate(encoder, pets).record.metrics.get("expected_calibration_error")
+        for encoder in (Sure(), Unsure(), Silent(), ByClass())
+    ]
+    assert errors == [pytest.approx(0, abs=1e-6), pytest.approx(2 / 3), None, None]
+
+
+def test_top_five_of_five_is_not_reported(tmp_path):
+    class Five(Oracle):
+        classes = 5
+
+    class Six(Oracle):
+        classes = 6
+
+    found = []
+    for encoder in (Five(), Six()):
+        texts = {"classnames": "".join(f"{n}\n" for n in range(encoder.classes))}
+        texts["zeroshot_classification_templates"] = "a {c}\n"
+        root = write_layout(tmp_path / str(encoder.classes), {"test": [class_members([0, 1, 2])]}, **texts)
+        found.append(evaluate(encoder, open_eval(str(root))).record.metrics.get("acc5"))
+    assert found == [None, 1.0]
+
+
+def test_a_multilabel_set_is_ranked_by_class(tmp_path):
+    # picture n looks like class n mod 3, and shows that class alone, except for the last: it shows none
+    marks = [[int(number % 3 == index) for index in range(3)] for number in range(6)]
+    texts = {"classnames": "0\n1\n2\n", "zeroshot_classification_templates": "a {c}\n"}
+    members = multilabel_members([*marks[:5], [0, 0, 0]])
+    root = write_layout(tmp_path, {"test": [members]}, dataset_type="multilabel", **texts)
+    record, outcome = evaluate(ByClass(), open_eval(str(root)))
+    assert record.metrics == {"mean_average_precision": 1.0}
+    assert record.task == "zeroshot_classification" and record.chance == pytest.approx(5 / 18)
+    assert outcome["target"].sum() == 5
+
+
+class Parted(ByClass):
+    """Prepares in threads; what the towers get must have been prepared, in order."""
+
+    def __init__(self):
+        super().__init__()
+        self.threads = {"images": set(), "texts": set()}
+
+    def prepare_images(self, images):
+        self.threads["images"].add(threading.current_thread().name)
+        return {"images": torch.tensor([self.known[image.tobytes()] for image in images])}
+
+    def prepare_texts(self, texts):
+        self.threads["texts"].add(threading.current_thread().name)
+        return {"texts": torch.tensor([int(text.split()[-1]) for text in texts])}
+
+    def embed_image_inputs(self, inputs):
+        return torch.eye(16)[inputs["images"] % 3]
+
+    def embed_text_inputs(self, inputs):
+        return torch.eye(16)[inputs["texts"]]
+
+
+def test_images_and_texts_are_prepared_ahead_of_the_towers(pets):
+    encoder = Parted()
+    assert evaluate(encoder, pets, batch_size=2).record.metrics["acc1"] == 1
+    names = [name for of_kind in encoder.threads.values() for name in of_kind]
+    assert names and all(name.startswith("tclip-data") for name in names)
+    assert len(encoder.threads["texts"]) == 1

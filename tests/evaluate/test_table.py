@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tclip.data.eval_sets import open_eval
 from tclip.errors import DataError, ModelError
 from tclip.evaluate.record import Record
-from tclip.evaluate.stage import evaluate_run, forms_of
+from tclip.evaluate.stage import evaluate_run
+from tclip.evaluate.subject import forms_of
 from tclip.evaluate.table import SIZES, comparison
 from tclip.models.load import load_dense
 from tclip.packed.write import write_packed
@@ -54,10 +54,8 @@ def pets(folder: Path) -> Path:
     return write_layout(folder / "pets", {"test": [class_members([0])]}, **texts)
 
 
-def test_accuracy_comes_first_and_is_empty_where_nothing_was_measured(
-    packed_run: Run, tmp_path: Path
-) -> None:
-    table = comparison(packed_run, [open_eval(str(pets(tmp_path)))], {"packed": {"pets": record(0.9537)}})
+def test_accuracy_comes_first_and_is_empty_where_nothing_was_measured(packed_run: Run) -> None:
+    table = comparison(packed_run, ["pets"], {"packed": {"pets": record(0.9537)}})
     assert table.columns == ["what", "original", "packed"]
     assert table.rows[0] == ["pets top-1, %", None, 95.4]
     assert tuple(row[0] for row in table.rows[1:]) == SIZES

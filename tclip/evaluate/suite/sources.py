@@ -1,0 +1,100 @@
+"""Where the data of a suite lie: below a folder, on the Hub, or where the user says."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tclip.data import hub
+from tclip.data.eval_sets import EvalSet, open_eval
+from tclip.errors import DataError, did_you_mean, listed
+from tclip.evaluate.suite.tasks import Task, find_tasks
+
+HUB = "hf://clip-benchmark/wds_{}"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set that is yet to be opened.
+
+    Attributes:
+        name: in records and tables: a task's key, or a folder's name.
+        spec: the folder or address.
+    """
+
+    name: str
+    spec: str
+
+    def open(self) -> EvalSet:
+        """Open the test split.
+
+        Raises:
+            DataError: it cannot be had, or is broken.
+        """
+        return open_eval(self.spec, name=self.name)
+
+
+def find_sources(suites: Sequence[str], data: Sequence[str], root: Path | None) -> list[Source]:
+    """Return the data of suites, tasks and folders.
+
+    Args:
+        suites: names of suites and keys of tasks.
+        data: folders in CLIP_benchmark's layout, or hf://owner/name.
+        root: where data of tasks may lie; those that do not are streamed from the Hub.
+
+    Raises:
+        DataError: nothing is asked for, a name or a folder does not exist, or two data sets have one name.
+    """
+    if not (suites or data):
+        raise DataError(
+            "Say what to measure on: name suites, tasks, or data sets of your own (--suite, --data)."
+        )
+    if root is not None and not root.is_dir():
+        raise DataError(
+            f"There is no folder {root}: give --root the folder that holds wds_vtab-cifar10 and the like."
+        )
+    found = [Source(task.key, _place(task, root)) for task in find_tasks(suites)]
+    found += [Source(_name(spec), spec) for spec in data]
+    _refuse_missing(data)
+    twice = [
+        name
+        for name, count in Counter(source.name.replace("/", "-") for source in found).items()
+        if count > 1
+    ]
+    if twice:
+        raise DataError(
+            f"Several data sets are called {', '.join(twice)}: leave out all but one, or rename them."
+        )
+    return found
+
+
+def _place(task: Task, root: Path | None) -> str:
+    below = [root / name for name in task.names if (root / name).is_dir()] if root else []
+    return str(below[0]) if below else HUB.format(task.key.replace("/", "-"))
+
+
+def _name(spec: str) -> str:
+    if Path(spec).is_dir():
+        return Path(spec).resolve().name
+    return hub.parse(spec).repo.rpartition("/")[2] if spec.startswith("hf://") else Path(spec).name
+
+
+def _refuse_missing(data: Sequence[str]) -> None:
+    missing = [
+        f'"{spec}".{did_you_mean(spec, _siblings(Path(spec)))}'
+        for spec in data
+        if not (Path(spec).is_dir() or spec.startswith("hf://") or _is_hub_id(spec))
+    ]
+    if missing:
+        raise DataError(
+            f"There are no such folders, and they are no addresses hf://owner/name:{listed(missing)}"
+        )
+
+
+def _is_hub_id(spec: str) -> bool:
+    # as `find_folder` sees it: data/flickr8k with a data/ beside us is a mistyped path
+    return bool(hub.BARE.fullmatch(spec)) and not Path(spec).parent.is_dir()
+
+
+def _siblings(path: Path) -> list[str]:
+    return [str(path.parent / each.name) for each in path.parent.iterdir()] if path.parent.is_dir() else []

@@ -1,0 +1,44 @@
+"""Where data are looked for."""
+
+import pytest
+
+from tclip.errors import DataError
+from tclip.evaluate.suite.sources import Source, find_sources
+
+
+@pytest.mark.parametrize("folder", ["wds_vtab-cifar10", "vtab-cifar10", "vtab/cifar10", "cifar10"])
+def test_a_task_is_found_below_the_root(tmp_path, folder):
+    (tmp_path / folder).mkdir(parents=True)
+    assert find_sources(["vtab/cifar10"], [], tmp_path) == [Source("vtab/cifar10", str(tmp_path / folder))]
+
+
+def test_what_is_not_below_the_root_is_streamed(tmp_path):
+    expected = [Source("vtab/cifar10", "hf://clip-benchmark/wds_vtab-cifar10")]
+    assert find_sources(["vtab/cifar10"], [], tmp_path) == expected
+    assert find_sources(["vtab/cifar10"], [], None) == expected
+
+
+def test_folders_and_addresses_are_called_by_their_last_name(tmp_path, monkeypatch):
+    (tmp_path / "sets/pets").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "sets/pets")
+    data = ["../pets", "hf://org/wds_two@v1", "me/three"]
+    assert [source.name for source in find_sources([], data, None)] == ["pets", "wds_two", "three"]
+
+
+def test_mistakes_are_told_at_once(tmp_path):
+    (tmp_path / "pets").mkdir()
+    with pytest.raises(DataError) as caught:
+        find_sources([], [str(tmp_path / "petts"), str(tmp_path / "other/x")], None)
+    assert f'Did you mean "{tmp_path / "pets"}"?' in str(caught.value) and "other/x" in str(caught.value)
+    with pytest.raises(DataError, match=r"no folder .*nowhere: give --root"):
+        find_sources(["mnist"], [], tmp_path / "nowhere")
+
+
+def test_two_of_one_name_would_share_a_record(tmp_path):
+    for way in "ab":
+        (tmp_path / way / "pets").mkdir(parents=True)
+    with pytest.raises(DataError, match="Several data sets are called pets"):
+        find_sources([], [str(tmp_path / way / "pets") for way in "ab"], None)
+    (tmp_path / "vtab-pets").mkdir()
+    with pytest.raises(DataError, match="called vtab-pets"):
+        find_sources(["vtab/pets"], [str(tmp_path / "vtab-pets")], None)

@@ -1,0 +1,101 @@
+"""A measurement is made once, and again when what it depends on has changed."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tclip.data.eval_sets import open_eval
+from tclip.evaluate.measure import Settings, measured, measurement_id, outcome_path
+from tclip.evaluate.outcomes import metrics_of, read_outcome
+from tclip.evaluate.record import read_record
+from tclip.evaluate.subject import Subject
+from tclip.progress import Collected
+from tests.data.making import class_members, write_layout
+
+SETTINGS = Settings(batch_size=4)
+
+
+class Random:
+    """Embeds at random, and counts the images."""
+
+    def __init__(self, broken=False):
+        self.seen, self.broken = 0, broken
+
+    def embed_images(self, images):
+        if self.broken and self.seen:
+            raise KeyboardInterrupt
+        self.seen += len(images)
+        return np.random.default_rng(len(images)).standard_normal((len(images), 3))
+
+    def embed_texts(self, texts):
+        return torch.eye(3)[: len(texts)]
+
+
+def subject(encoder, weights="w"):
+    return Subject("m", "packed", weights, lambda: encoder)
+
+
+@pytest.fixture
+def pets(tmp_path):
+    texts = {"classnames": "0\n1\n2\n", "zeroshot_classification_templates": "a {c}\n"}
+    return write_layout(tmp_path / "pets", {"test": [class_members([0, 1, 2, 0, 1, 2])]}, **texts)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "results/pets.json"
+
+
+def measure(pets, path, encoder, weights="w", settings=SETTINGS):
+    told, found = Collected(), open_eval(str(pets))
+    return measured(subject(encoder, weights), found, path, settings, told, " (1 of 2)"), told.notes
+
+
+def test_a_record_and_what_became_of_each_sample_are_written(pets, path):
+    record, notes = measure(pets, path, Random())
+    assert read_record(path) == record and notes == []
+    outcome = read_outcome(outcome_path(path), measurement_id(record))
+    assert metrics_of(outcome).items() >= record.metrics.items()
+
+
+def test_the_second_time_nothing_is_loaded(pets, path):
+    record, _ = measure(pets, path, Random())
+    untouched = Subject("m", "packed", "w", lambda: pytest.fail("the model is loaded"))
+    told = Collected()
+    assert measured(untouched, open_eval(str(pets)), path, SETTINGS, told) == record
+    assert told.notes == ["eval packed on pets: measured before"]
+
+
+def test_other_weights_data_or_limit_are_measured(pets, path):
+    measure(pets, path, Random())
+    for weights, settings in (("v", SETTINGS), ("v", replace(SETTINGS, limit=5))):
+        encoder = Random()
+        record, _ = measure(pets, path, encoder, weights, settings)
+        assert encoder.seen == record.num_samples == (settings.limit or 6)
+    (pets / "classnames.txt").write_text("0\n2\n1\n")
+    encoder = Random()
+    measure(pets, path, encoder, "v", replace(SETTINGS, limit=5))
+    assert encoder.seen == 5
+
+
+@pytest.mark.parametrize("spoil", ["record", "outcome"])
+def test_half_a_measurement_is_made_again(pets, path, spoil):
+    measure(pets, path, Random())
+    if spoil == "record":
+        path.write_text("{")
+    else:
+        outcome_path(path).unlink()
+    encoder = Random()
+    record, _ = measure(pets, path, encoder)
+    assert encoder.seen == 6 and read_record(path) == record
+
+
+def test_an_interrupted_measurement_leaves_the_one_before(pets, path):
+    before, _ = measure(pets, path, Random())
+    with pytest.raises(KeyboardInterrupt):
+        measure(pets, path, Random(broken=True), "v")
+    assert read_record(path) == before
+    read_outcome(outcome_path(path), measurement_id(before))
+    assert sorted(each.name for each in path.parent.iterdir()) == ["pets.json", "pets.safetensors"]
