@@ -9,14 +9,14 @@ from PIL import Image
 
 from tclip.data.eval_sets import open_eval
 from tclip.demo.dataset import CLASS_NAMES, DemoData, model_folder, write_scenes
-from tclip.demo.picture import ranking_picture
 from tclip.errors import UserError
 from tclip.evaluate.encoder import Encoder, embed_all
-from tclip.evaluate.stage import FORMS
+from tclip.evaluate.subject import FORMS
 from tclip.pipeline import compress
 from tclip.progress import Progress, Table
 from tclip.recipe.read import read_recipe
 from tclip.recipe.schema import Recipe
+from tclip.report.picture import ranking_picture
 from tclip.run import Run
 
 NUM_TRAIN, NUM_TEST, SEED = 6000, 500, 0
@@ -71,7 +71,7 @@ def remove_earlier(folder: Path) -> None:
     run = Run(folder, read_recipe(folder / "recipe.yaml"))
     if run.recipe.name != "demo":
         raise UserError(f"{folder} holds a run of recipe {run.recipe.name}: give the demo another folder.")
-    for part in (run.calibrated, run.steps, run.trained, run.packed, run.onnx, run.results):
+    for part in (run.calibrated, run.steps, run.trained, run.packed, run.onnx, run.results, run.report):
         shutil.rmtree(part, ignore_errors=True)
     for name in ("ranking.png", "stages.json", "recipe.yaml"):
         (folder / name).unlink(missing_ok=True)
@@ -82,9 +82,10 @@ def draw_ranking(run: Run, scenes: Path) -> Path:
     samples = list(open_eval(str(scenes)))
     images = [sample.image() for sample in samples]
     queries = [sample.captions[0] for sample in samples[:NUM_QUERIES]]
-    original, packed = (rank_images(FORMS[form](run), queries, images) for form in ("original", "packed"))
+    encoders = (FORMS[form](run).encoder for form in ("original", "packed"))
+    original, packed = (rank_images(encoder, queries, images) for encoder in encoders)
     path = run.folder / "ranking.png"
-    ranking_picture(path, queries, images, original, packed, range(len(queries)))
+    ranking_picture(path, queries, images, original, packed, [{row} for row in range(len(queries))])
     return path
 
 

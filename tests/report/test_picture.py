@@ -3,12 +3,13 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageColor
 
-from tclip.demo.picture import HEADER, MARGIN, ROW, THUMB, TICK, block_left, ranking_picture, sheet_size
+from tclip.report.picture import HEADER, MARGIN, ROW, THUMB, TICK, block_left, ranking_picture, sheet_size
 
 # Colours of their own, so that a cell of the picture tells which image it shows.
 IMAGES = [Image.new("RGB", (32, 32), (30 * i, 255 - 30 * i, 90)) for i in range(8)]
 RANKS_ORIGINAL = [[0, 1, 2, 3, 4, 5, 6, 7], [5, 4, 1, 0, 2, 3, 6, 7]]
 RANKS_TERNARY = [[7, 6, 5, 4, 3, 2, 1, 0], [1, 0, 4, 5, 2, 3, 6, 7]]
+RIGHT = [{0}, {1}]
 QUERIES = ["a red circle", "an image of three small purple triangles on the left of two big orange crosses"]
 
 
@@ -18,7 +19,7 @@ def cell(picture: Image.Image, row: int, block: int, place: int) -> tuple[int, i
 
 
 def test_each_cell_shows_the_image_ranked_there(tmp_path: Path) -> None:
-    size = ranking_picture(tmp_path / "r.png", QUERIES, IMAGES, RANKS_ORIGINAL, RANKS_TERNARY, [0, 1])
+    size = ranking_picture(tmp_path / "r.png", QUERIES, IMAGES, RANKS_ORIGINAL, RANKS_TERNARY, RIGHT)
     picture = Image.open(tmp_path / "r.png").convert("RGB")
     assert picture.size == size == sheet_size(2, 4)
     for block, rankings in enumerate((RANKS_ORIGINAL, RANKS_TERNARY)):
@@ -30,7 +31,7 @@ def test_each_cell_shows_the_image_ranked_there(tmp_path: Path) -> None:
 
 
 def test_the_true_image_alone_is_framed(tmp_path: Path) -> None:
-    ranking_picture(tmp_path / "r.png", QUERIES, IMAGES, RANKS_ORIGINAL, RANKS_TERNARY, [0, 1])
+    ranking_picture(tmp_path / "r.png", QUERIES, IMAGES, RANKS_ORIGINAL, RANKS_TERNARY, RIGHT)
     picture = Image.open(tmp_path / "r.png").convert("RGB")
     framed = set()
     for block in (0, 1):
@@ -43,7 +44,7 @@ def test_the_true_image_alone_is_framed(tmp_path: Path) -> None:
 
 
 def test_the_place_of_a_true_image_further_down_is_written(tmp_path: Path) -> None:
-    ranking_picture(tmp_path / "r.png", QUERIES, IMAGES, RANKS_ORIGINAL, RANKS_TERNARY, [0, 1])
+    ranking_picture(tmp_path / "r.png", QUERIES, IMAGES, RANKS_ORIGINAL, RANKS_TERNARY, RIGHT)
     picture = Image.open(tmp_path / "r.png").convert("L")
     top = MARGIN + HEADER + THUMB + 5
     below = [picture.crop((block_left(b, 4), top, block_left(b, 4) + 150, top + 18)) for b in (0, 1)]
@@ -53,7 +54,7 @@ def test_the_place_of_a_true_image_further_down_is_written(tmp_path: Path) -> No
 
 def test_a_picture_that_is_not_square_keeps_its_shape(tmp_path: Path) -> None:
     wide = [Image.new("RGB", (60, 30), "red")]
-    ranking_picture(tmp_path / "r.png", ["q"], wide, [[0]], [[0]], [0], shown=1)
+    ranking_picture(tmp_path / "r.png", ["q"], wide, [[0]], [[0]], [{0}], shown=1)
     picture = Image.open(tmp_path / "r.png").convert("RGB")
     left, top = block_left(0, 1), MARGIN + HEADER
     assert picture.getpixel((left + THUMB // 2, top + THUMB // 2)) == (255, 0, 0)
@@ -62,5 +63,5 @@ def test_a_picture_that_is_not_square_keeps_its_shape(tmp_path: Path) -> None:
 
 def test_lists_of_different_lengths_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="2 queries need as many"):
-        ranking_picture(tmp_path / "r.png", QUERIES, IMAGES, RANKS_ORIGINAL, RANKS_TERNARY[:1], [0, 1])
+        ranking_picture(tmp_path / "r.png", QUERIES, IMAGES, RANKS_ORIGINAL, RANKS_TERNARY[:1], RIGHT)
     assert list(tmp_path.iterdir()) == []

@@ -1,11 +1,11 @@
 """One picture of what compression changed: for each query text, the images both models rank first.
 
-A row is a query; the left block is the original's ranking, the right one the ternary model's. The
-image that the text was written for has a green frame and a tick; where it is missing from a block,
-its place is written below.
+A row is a query; the left block is the original's ranking, the right one the ternary model's. Images
+that the text is right for have a green frame and a tick; where a block has none of them, the place of
+the first is written below.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from textwrap import wrap
 
@@ -29,26 +29,26 @@ def ranking_picture(
     images: Sequence[Image.Image],
     ranks_original: Sequence[Sequence[int]],
     ranks_ternary: Sequence[Sequence[int]],
-    truth: Sequence[int],
+    right: Sequence[Collection[int]],
     titles: tuple[str, str] = ("original", "ternary"),
     shown: int = 4,
 ) -> tuple[int, int]:
     """Write a PNG of the rankings of two models and return its width and height in pixels.
 
-    ranks_*[q] are indices into `images`, best first, for query q; truth[q] is the index of the image
-    that the query describes. `shown` images a block are drawn, or fewer where a ranking is shorter.
-    Raises ValueError unless there is one ranking and one truth for each query.
+    ranks_*[q] are indices into `images`, best first, for query q; right[q] are those of the images that
+    the query describes. `shown` images a block are drawn, or fewer where a ranking is shorter.
+    Raises ValueError unless there is a ranking and the right images for each query.
     """
-    if not len(queries) == len(ranks_original) == len(ranks_ternary) == len(truth):
+    if not len(queries) == len(ranks_original) == len(ranks_ternary) == len(right):
         raise ValueError(
-            f"{len(queries)} queries need as many rankings and truths, not "
-            f"{len(ranks_original)}, {len(ranks_ternary)} and {len(truth)}"
+            f"{len(queries)} queries need as many rankings and right images, not "
+            f"{len(ranks_original)}, {len(ranks_ternary)} and {len(right)}"
         )
     sheet = Image.new("RGB", sheet_size(len(queries), shown), PAPER)
     pen = ImageDraw.Draw(sheet)
     _draw_header(pen, sheet.width, titles, shown)
     for row, (query, *rankings, true) in enumerate(
-        zip(queries, ranks_original, ranks_ternary, truth, strict=True)
+        zip(queries, ranks_original, ranks_ternary, right, strict=True)
     ):
         top = MARGIN + HEADER + row * ROW
         _draw_query(pen, query, top)
@@ -75,8 +75,8 @@ def block_left(block: int, shown: int) -> int:
 def _draw_header(pen: ImageDraw.ImageDraw, width: int, titles: tuple[str, str], shown: int) -> None:
     bottom = MARGIN + HEADER - 22
     pen.text((MARGIN, MARGIN), "query", INK, _font(22))
-    pen.text((MARGIN, MARGIN + 28), "the image it was written for:", PALE, _font(14))
-    _draw_tick(pen, (MARGIN + 210, MARGIN + 37))
+    pen.text((MARGIN, MARGIN + 28), "what it is right for:", PALE, _font(14))
+    _draw_tick(pen, (MARGIN + 150, MARGIN + 37))
     for block, title in enumerate(titles):
         pen.text((block_left(block, shown), MARGIN), title, INK, _font(22))
         pen.text((block_left(block, shown), MARGIN + 28), "ranked first, from the left", PALE, _font(14))
@@ -92,7 +92,7 @@ def _draw_block(
     sheet: Image.Image,
     images: Sequence[Image.Image],
     ranking: Sequence[int],
-    true: int,
+    true: Collection[int],
     corner: tuple[int, int],
     shown: int,
 ) -> None:
@@ -100,12 +100,13 @@ def _draw_block(
     for place, index in enumerate(ranking[:shown]):
         x = left + place * (THUMB + GAP)
         sheet.paste(_thumb(images[index]), (x, top))
-        if index == true:
+        if index in true:
             edge = (x - FRAME, top - FRAME, x + THUMB + FRAME - 1, top + THUMB + FRAME - 1)
             pen.rounded_rectangle(edge, FRAME, outline=TICK, width=FRAME)
             _draw_tick(pen, (x + THUMB - 12, top + 12))
-    if true not in ranking[:shown]:
-        where = f"at place {list(ranking).index(true) + 1}" if true in ranking else "further down"
+    if not any(index in true for index in ranking[:shown]):
+        first = next((place for place, index in enumerate(ranking, start=1) if index in true), None)
+        where = f"at place {first}" if first else "further down"
         pen.text((left, top + THUMB + 5), f"the right image: {where}", PALE, _font(14))
 
 

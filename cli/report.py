@@ -1,0 +1,29 @@
+"""`tclip report`: a page with everything that a run can show."""
+
+from typing import Annotated
+
+import typer
+
+from tclip.cli.options import Json, Quiet, RunFolder
+from tclip.cli.show import showing
+
+
+def report(
+    run: RunFolder,
+    queries: Annotated[
+        int, typer.Option(min=0, help="Queries to picture of a data set; 0: none, no model is loaded.")
+    ] = 8,
+    images: Annotated[int, typer.Option(min=2, help="Images to search of a data set, at most.")] = 1000,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a page on a run, RUN/report/report.html, and its plots as PNG.
+
+    Accuracy before and after, bytes, layers, training curves, public small CLIPs, and pictures of queries
+    with the images that both models rank first. What the run has nothing for is left out and named.
+    """
+    with showing(json=json, quiet=quiet) as progress:
+        from tclip.report.report import write_report
+        from tclip.run import open_run
+
+        write_report(open_run(run), progress, queries, images)
