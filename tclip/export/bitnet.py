@@ -8,7 +8,7 @@ is one scale a weight, and inputs are rounded per token as ours are (ternary/act
 
 Only linear layers have such a form. Ternary embeddings, the convolution that cuts patches and the weights of
 nn.MultiheadAttention (SigLIP's pooling head) are written multiplied out; the inputs of the latter two are not
-rounded.
+rounded. So are weights of 4 and 8 bits.
 
 O outputs, I inputs.
 """

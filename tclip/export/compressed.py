@@ -6,7 +6,8 @@ multiplies the weights out while it loads them. Left packed, they would be multi
 the whole model too, but get_image_features alone would fail, and a packed token table does not load.
 
 Other ternary weights (the convolution that cuts patches, those of nn.MultiheadAttention) are written as
-scale x code in float16. Inputs of layers are not rounded.
+scale x code in float16. So are weights of 4 and 8 bits, mostly in float32, since float16 does not hold the
+product: with `dequantize` transformers reads one number of bits. Inputs of layers are not rounded.
 
 O outputs, I inputs, W words.
 """

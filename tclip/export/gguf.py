@@ -1,5 +1,7 @@
 """GGUF files with clip.cpp's names: ternary weights as the blocks TQ2_0 or TQ1_0 of ggml, the rest float16.
 
+Weights of 4 and 8 bits are blocks too, Q4_0 and Q8_0, or float16 where 32 weights of a row share no scale.
+
 What has one axis (biases, norms, the class embedding) is float32, as clip.cpp wants it. The convolution that
 cuts patches is float16 even if it is ternary: blocks lie along the last axis of a tensor, which for a
 convolution is the few pixels of a line of a patch.
@@ -15,7 +17,7 @@ import torch
 from torch import Tensor
 
 from tclip.errors import FormatError, ModelError, UserError, first_line, listed
-from tclip.export.gguf_blocks import misfit, to_blocks
+from tclip.export.gguf_blocks import BLOCKS, BlockType, misfit, to_blocks
 from tclip.export.gguf_metadata import KEY_LOGIT_SCALE, base_name, describe, license_of
 from tclip.export.gguf_names import LOGIT_SCALE, gguf_names, refuse_strangers
 from tclip.export.onnx import WrittenFile
@@ -25,7 +27,7 @@ from tclip.models.fetch import fetch
 from tclip.models.load import clip_from, empty_model
 from tclip.packed.replace import written_whole
 from tclip.run import Run
-from tclip.ternary.tensor import TernaryTensor
+from tclip.ternary.tensor import CodedTensor, IntTensor
 
 GgufType = Literal["tq2_0", "tq1_0", "f16"]
 
@@ -103,34 +105,44 @@ def _package() -> Any:
     return gguf
 
 
-def _arrays(clip: Clip, kind: GgufType) -> Iterator[tuple[str, np.ndarray, GgufType | None]]:
+def _arrays(clip: Clip, kind: GgufType) -> Iterator[tuple[str, np.ndarray, BlockType | None]]:
     """Yield each tensor as it is stored: its parameter's name, the array, the kind of its blocks if any."""
+    coded = clip.coded
     for name, tensor in clip.model.state_dict().items():
         if name == LOGIT_SCALE:
             continue
-        if kind != "f16" and _takes_blocks(clip.ternary.get(name)):
-            yield name, to_blocks(clip.ternary[name], kind), kind
+        block = _block(coded.get(name), kind)
+        if block:
+            yield name, to_blocks(coded[name], block), block
         else:
-            value = clip.ternary[name].dense() if name in clip.ternary else tensor.detach().cpu()
+            value = coded[name].dense() if name in coded else tensor.detach().cpu()
             yield name, (value.half() if value.ndim > 1 else value.float()).contiguous().numpy(), None
 
 
-def _takes_blocks(ternary: TernaryTensor | None) -> bool:
-    return ternary is not None and ternary.codes.ndim == 2
+def _block(weight: CodedTensor | None, kind: GgufType) -> BlockType | None:
+    """Return the kind of blocks that a weight is written as, None for float16."""
+    if weight is None or kind == "f16" or weight.codes.ndim != 2:
+        return None
+    if not isinstance(weight, IntTensor):
+        return kind
+    block: BlockType = "q4_0" if weight.bits == 4 else "q8_0"
+    return None if misfit(weight, BLOCKS[block]) else block
 
 
 def _refuse_unfit(clip: Clip, kind: GgufType) -> None:
     """Raise ModelError for weights that blocks, or float16, cannot hold."""
     wide = {name: tensor for name, tensor in clip.model.state_dict().items() if tensor.ndim > 1}
-    in_blocks = {name for name in wide if kind != "f16" and _takes_blocks(clip.ternary.get(name))}
-    unfit = [(name, fault) for name in in_blocks if (fault := misfit(clip.ternary[name]))]
+    blocks = {name: block for name in wide if (block := _block(clip.coded.get(name), kind))}
+    unfit = [
+        (name, fault) for name, block in blocks.items() if (fault := misfit(clip.coded[name], BLOCKS[block]))
+    ]
     if unfit:
         lines = alike((name, f"{list(wide[name].shape)} has {fault}") for name, fault in sorted(unfit))
         raise ModelError(
             f"{clip.source.id} cannot be written as {kind.upper()}, whose blocks are 256 weights of a row "
             f"with one float16 scale: choose --type f16, which takes any width.{listed(lines)}"
         )
-    infinite = [name for name in wide.keys() - in_blocks if not torch.isfinite(wide[name].half()).all()]
+    infinite = [name for name in wide.keys() - blocks.keys() if not torch.isfinite(wide[name].half()).all()]
     if infinite:
         raise ModelError(
             f"GGUF files hold what is not ternary as float16, which cannot hold these tensors of "

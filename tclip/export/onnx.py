@@ -17,6 +17,7 @@ from tclip.export.spell import spell_out
 from tclip.export.trace import trace_towers
 from tclip.models.clip import Clip
 from tclip.recipe.schema import Onnx
+from tclip.ternary.codec import BASES
 
 IMAGE_FILE, TEXT_FILE, JOINT_FILE = "image_encoder.onnx", "text_encoder.onnx", "clip.onnx"
 LARGEST_FILE = 2**31 - 1  # protobuf's limit
@@ -40,8 +41,8 @@ def export_onnx(clip: Clip, folder: Path, settings: Onnx) -> list[WrittenFile]:
     * clip.onnx, with settings.joint: all of these, and logits_per_image [image_batch, text_batch]
 
     Embeddings are L2-normalised. Ternary weights are stored as base-3 bytes (spell.py), or those of products
-    as two-bit blocks (nbits.py); other constants as float16 where that is exact, else as float32. The files
-    replace older ones once all are written.
+    as two-bit blocks (nbits.py), and weights of 4 or 8 bits as bytes of base 16 or 256; other constants as
+    float16 where that is exact, else as float32. The files replace older ones once all are written.
 
     Returns:
         the files, ONNX files first.
@@ -108,10 +109,10 @@ def _products(clip: Clip) -> dict[str, tuple[int, int]]:
 
 
 def _refuse_too_large(clip: Clip, settings: Onnx) -> None:
-    sizes = {"image": 0.0, "text": 0.0}
+    sizes, coded = {"image": 0.0, "text": 0.0}, clip.coded
     for name, parameter in clip.model.named_parameters():
         tower = "image" if name.startswith("vi") else "text"
-        sizes[tower] += parameter.numel() * (0.2 if name in clip.ternary else 4)
+        sizes[tower] += parameter.numel() * (1 / BASES[coded[name].base] if name in coded else 4)
     largest = sum(sizes.values()) if settings.joint else max(sizes.values())
     if largest > LARGEST_FILE:
         raise ModelError(

@@ -1,7 +1,7 @@
-"""A copy of a model that can be traced: marks for ternary weights, names for layers, plain attention."""
+"""A copy of a model that can be traced: marks for coded weights, names for layers, plain attention."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from tclip.export.layers import Attention, Convolution, Embedding, Linear, Patch
 from tclip.export.naflex import resize_positions
 from tclip.models.clip import Clip
 from tclip.ternary.latent import owner
-from tclip.ternary.tensor import TernaryTensor
+from tclip.ternary.tensor import CodedTensor
 
 
 def traceable_copy(clip: Clip) -> Any:
@@ -20,7 +20,7 @@ def traceable_copy(clip: Clip) -> Any:
     """
     model = copy.deepcopy(clip.model).cpu().eval()
     model.set_attn_implementation("eager")
-    put_export_layers(model, clip.ternary)
+    put_export_layers(model, clip.coded)
     if clip.model.config.model_type == "siglip2":
         model.vision_model.embeddings.resize_positional_embeddings = resize_positions
     for name in layer_names(model):
@@ -28,15 +28,15 @@ def traceable_copy(clip: Clip) -> Any:
     return model
 
 
-def put_export_layers(model: nn.Module, ternary: dict[str, TernaryTensor]) -> None:
-    """Replace every module of a model that owns ternary weights by its export layer, in place.
+def put_export_layers(model: nn.Module, coded: Mapping[str, CodedTensor]) -> None:
+    """Replace every module of a model that owns coded weights by its export layer, in place.
 
     Args:
-        model: a stock model; its ternary weights are taken from `ternary`, not from the model.
-        ternary: codes and scales by parameter name.
+        model: a stock model; its coded weights are taken from `coded`, not from the model.
+        coded: codes and scales by parameter name.
     """
-    weights_of: dict[str, dict[str, TernaryTensor]] = {}
-    for name, tensor in ternary.items():
+    weights_of: dict[str, dict[str, CodedTensor]] = {}
+    for name, tensor in coded.items():
         module_name = _layer_of(model, name)
         weights_of.setdefault(module_name, {})[name.removeprefix(f"{module_name}.")] = tensor
     for module_name, weights in weights_of.items():
@@ -60,10 +60,10 @@ def _layer_of(model: nn.Module, parameter_name: str) -> str:
     return parent if isinstance(model.get_submodule(parent), nn.MultiheadAttention) else module_name
 
 
-def _export_layer(module: Any, ternary: dict[str, TernaryTensor]) -> nn.Module:
+def _export_layer(module: Any, coded: dict[str, CodedTensor]) -> nn.Module:
     if isinstance(module, nn.MultiheadAttention):
-        return Attention(module, ternary)
-    weight = ternary["weight"]
+        return Attention(module, coded)
+    weight = coded["weight"]
     if isinstance(module, nn.Embedding):
         return Embedding(weight)
     if not isinstance(module, nn.Conv2d):

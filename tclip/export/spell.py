@@ -1,4 +1,4 @@
-"""From marks to operators: how a graph reads and multiplies ternary weights.
+"""From marks to operators: how a graph reads and multiplies weights that are codes and scales.
 
 In the format base3 all operators are standard. A weight of n codes is kept as ceil(n / 5) bytes and read as
 
@@ -21,6 +21,9 @@ rounds the inputs of its ternary layers token by token, and so does then the gra
 In the format nbits a product is one MatMulNBits, ONNX Runtime's own operator, and its weight lies as nbits.py
 says; int8 activations are then asked for by accuracy_level 4. All else is as in base3.
 
+A weight of 4 or 8 bits is read in the same way from bytes of base 16 or 256, and always multiplied in float:
+its layer never rounds its inputs.
+
 An embedding is gathered from the int8 codes and its scales from theirs: there is no dense table, not even
 once a session has started.
 
@@ -38,12 +41,16 @@ from tclip.export.layers import MARKS
 from tclip.export.nbits import BITS, two_bit_blocks
 from tclip.export.writing import GraphWriter
 from tclip.ternary.activations import LARGEST_CODE
-from tclip.ternary.codec import LARGEST_BYTE, POWERS
+from tclip.ternary.codec import BASES, TERNARY, powers
 
 NBITS_DOMAIN = "com.microsoft"
 # of MatMulNBits: its inputs are rounded to 8 bits, block by block; or are left as float32
 ACCURACY_LEVELS = {"int8": 4, "float": 1}
-_TABLE = (np.arange(LARGEST_BYTE + 1)[:, None] // np.array(POWERS) % 3 - 1).astype(np.int8)
+# the codes of every byte, by base; of base 3 there are 243
+_TABLES = {
+    base: (np.arange(base**digits)[:, None] // powers(base) % base - base // 2).astype(np.int8)
+    for base, digits in BASES.items()
+}
 
 
 def spell_out(
@@ -64,7 +71,7 @@ def spell_out(
     del model.graph.node[:]
     speller = _Speller(model, activations, rounds)
     if weights == "nbits":
-        speller.lay_out_blocks([node for node in nodes if (node.domain, node.op_type) == (MARKS, "Linear")])
+        speller.lay_out_blocks([node for node in nodes if _is_ternary_product(node)])
     spellings: dict[str, Callable[[NodeProto], None]] = {
         "Linear": speller.linear if weights == "base3" else speller.linear_in_blocks,
         "Embedding": speller.embedding,
@@ -92,14 +99,14 @@ class _Speller(GraphWriter):
 
     def linear(self, mark: NodeProto) -> None:
         """x @ (scale codes) + bias."""
-        x, base3, scale, *bias = self._taken(mark)
+        x, _, scale, *bias = self._taken(mark)
         result = mark.output[0]
         product = f"{result}/product" if bias else result
         groups = self.shapes[scale][0] if len(self.shapes[scale]) > 1 else 1
-        if self.activations == "float" or groups > 1:
-            self.node("MatMul", [x, self._dense(base3, scale, _shape(mark), groups)], product)
+        if self.activations == "float" or groups > 1 or not _is_ternary_product(mark):
+            self.node("MatMul", [x, self._dense(mark, scale, groups)], product)
         else:
-            self._integer_product(x, base3, scale, _shape(mark), product)
+            self._integer_product(x, mark, scale, product)
         if bias:
             self.node("Add", [product, *bias], result)
 
@@ -122,11 +129,13 @@ class _Speller(GraphWriter):
         codes = self.node("Round", [codes], f"{x}/codes")
         return self.node("Mul", [codes, step], f"{x}/rounded")
 
-    def _integer_product(self, x: str, base3: str, scale: str, shape: Sequence[int], product: str) -> None:
+    def _integer_product(self, x: str, mark: NodeProto, scale: str, product: str) -> None:
         parts = rounded, x_scale, zero = [f"{product}/{part}" for part in ("x", "x_scale", "x_zero")]
         name = f"{rounded}/DynamicQuantizeLinear"
         self.graph.node.append(helper.make_node("DynamicQuantizeLinear", [x], parts, name))
-        sums = self.node("MatMulInteger", [rounded, self._codes(base3, shape), zero], f"{product}/sums")
+        sums = self.node(
+            "MatMulInteger", [rounded, self._codes(mark.input[1], mark), zero], f"{product}/sums"
+        )
         sums = self.node("Cast", [sums], f"{product}/float", to=TensorProto.FLOAT)
         both = self.node("Mul", [x_scale, scale], f"{product}/scale")
         self.node("Mul", [sums, both], product)
@@ -136,7 +145,7 @@ class _Speller(GraphWriter):
         tensors = {tensor.name: tensor for tensor in self.graph.initializer}
         for base3, scale, shape in {(mark.input[1], mark.input[2], _shape(mark)) for mark in marks}:
             bytes_P, scale_GR = (numpy_helper.to_array(tensors[name]) for name in (base3, scale))
-            codes_IO = _TABLE[bytes_P].reshape(-1)[: math.prod(shape)].reshape(shape)
+            codes_IO = _TABLES[TERNARY][bytes_P].reshape(-1)[: math.prod(shape)].reshape(shape)
             blocks = two_bit_blocks(codes_IO.T, scale_GR.reshape(-1, scale_GR.shape[-1]).T)
             tensors[base3].CopyFrom(numpy_helper.from_array(blocks.packed, _blocks(base3)))
             tensors[scale].CopyFrom(numpy_helper.from_array(blocks.scale_OB, scale))
@@ -147,7 +156,10 @@ class _Speller(GraphWriter):
             self.model.opset_import.append(helper.make_opsetid(NBITS_DOMAIN, 1))
 
     def linear_in_blocks(self, mark: NodeProto) -> None:
-        """x @ (scale codes) + bias as one MatMulNBits."""
+        """x @ (scale codes) + bias as one MatMulNBits, if the codes are ternary."""
+        if not _is_ternary_product(mark):
+            self.linear(mark)
+            return
         x, base3, scale, *bias = self._taken(mark)
         inputs, outputs = _shape(mark)
         no_zero_point_nor_order = ["", ""]
@@ -167,10 +179,10 @@ class _Speller(GraphWriter):
 
     def embedding(self, mark: NodeProto) -> None:
         """Rows of scale x codes."""
-        ids, base3, scale = mark.input
+        ids, name, scale = mark.input
         result = mark.output[0]
         rows, groups = self.shapes[scale]
-        codes = self.node("Gather", [self._codes(base3, _shape(mark)), ids], f"{result}/codes")
+        codes = self.node("Gather", [self._codes(name, mark), ids], f"{result}/codes")
         codes = self.node("Cast", [codes], f"{result}/float", to=TensorProto.FLOAT)
         if rows > 1:
             scale = self.node("Gather", [scale, ids], f"{result}/scale")
@@ -185,31 +197,37 @@ class _Speller(GraphWriter):
 
     def weight(self, mark: NodeProto) -> None:
         """The dense scale x codes."""
-        base3, scale = mark.input
+        name, scale = mark.input
         rows, groups, _ = self.shapes[scale]
-        codes = self._codes(base3, (rows, groups, math.prod(_shape(mark)) // (rows * groups)))
-        dense = self.node("Cast", [codes], f"{base3}/float", to=TensorProto.FLOAT)
-        dense = self.node("Mul", [dense, scale], f"{base3}/scaled")
+        codes = self._codes(name, mark, (rows, groups, math.prod(_shape(mark)) // (rows * groups)))
+        dense = self.node("Cast", [codes], f"{name}/float", to=TensorProto.FLOAT)
+        dense = self.node("Mul", [dense, scale], f"{name}/scaled")
         self.node("Reshape", [dense, self.integers(*_shape(mark))], mark.output[0])
 
-    def _dense(self, base3: str, scale: str, shape: Sequence[int], groups: int) -> str:
+    def _dense(self, mark: NodeProto, scale: str, groups: int) -> str:
         """Scale x codes [I, O] for scales [R], or [G, 1, R]."""
+        name, shape = mark.input[1], _shape(mark)
         split = shape if groups == 1 else (groups, shape[0] // groups, shape[1])
-        dense = self.node("Cast", [self._codes(base3, split)], f"{base3}/float", to=TensorProto.FLOAT)
-        dense = self.node("Mul", [dense, scale], f"{base3}/scaled")
+        dense = self.node("Cast", [self._codes(name, mark, split)], f"{name}/float", to=TensorProto.FLOAT)
+        dense = self.node("Mul", [dense, scale], f"{name}/scaled")
         if groups == 1:
             return dense
-        return self.node("Reshape", [dense, self.integers(*shape)], f"{base3}/dense")
+        return self.node("Reshape", [dense, self.integers(*shape)], f"{name}/dense")
 
-    def _codes(self, base3: str, shape: Sequence[int]) -> str:
-        """Int8 codes of a weight."""
-        table = self.constant("base3.table", _TABLE)
-        value = self.node("Cast", [base3], f"{base3}/bytes", to=TensorProto.INT32)
-        value = self.node("Gather", [table, value], f"{base3}/digits")
-        value = self.node("Reshape", [value, self.integers(-1)], f"{base3}/flat")
+    def _codes(self, name: str, mark: NodeProto, shape: Sequence[int] | None = None) -> str:
+        """Int8 codes of a mark's weight, in its own shape or another."""
+        base, shape = _attribute(mark, "base"), shape or _shape(mark)
+        table = self.constant(f"base{base}.table", _TABLES[base])
+        value = self.node("Cast", [name], f"{name}/bytes", to=TensorProto.INT32)
+        value = self.node("Gather", [table, value], f"{name}/digits")
+        value = self.node("Reshape", [value, self.integers(-1)], f"{name}/flat")
         ends = [self.integers(0), self.integers(math.prod(shape))]
-        value = self.node("Slice", [value, *ends], f"{base3}/own")
-        return self.node("Reshape", [value, self.integers(*shape)], f"{base3}/codes")
+        value = self.node("Slice", [value, *ends], f"{name}/own")
+        return self.node("Reshape", [value, self.integers(*shape)], f"{name}/codes")
+
+
+def _is_ternary_product(node: NodeProto) -> bool:
+    return (node.domain, node.op_type) == (MARKS, "Linear") and _attribute(node, "base") == TERNARY
 
 
 def _shape(mark: NodeProto) -> tuple[int, ...]:

@@ -8,13 +8,13 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 from torch import Tensor, nn
 
 from tclip.models.families import FAMILIES, Family
 from tclip.models.source import ModelSource
-from tclip.ternary.tensor import TernaryTensor
+from tclip.ternary.tensor import CodedTensor, IntTensor, TernaryTensor
 
 Inputs = dict[str, Tensor]
 
@@ -30,6 +30,8 @@ class Clip:
         source: where it came from.
         ternary: codes and scales of its ternary weights by parameter name; the model holds their
             dense products. Empty for an ordinary model.
+        ints: the same of weights that keep 4 or 8 bits; they compute as float ones do, and their layers
+            never round their inputs.
         activations: "int8" if its ternary layers round their inputs, else "float".
         base: for one read from a packed folder, the model that it was made from.
     """
@@ -39,8 +41,14 @@ class Clip:
     image_processor: Any
     source: ModelSource
     ternary: dict[str, TernaryTensor] = field(default_factory=dict)
+    ints: dict[str, IntTensor] = field(default_factory=dict)
     activations: str = "float"
     base: ModelSource | None = None
+
+    @property
+    def coded(self) -> dict[str, CodedTensor]:
+        """All weights that are codes and scales, ternary or not, by parameter name."""
+        return {**self.ternary, **self.ints}
 
     @property
     def family(self) -> Family:
@@ -51,6 +59,11 @@ class Clip:
     def device(self) -> torch.device:
         """Where the model's weights lie."""
         return next(self.model.parameters()).device
+
+    @property
+    def logit_scale(self) -> float:
+        """What cosines are multiplied by to make logits."""
+        return float(self.model.logit_scale.detach().exp())
 
     @cached_property
     def max_tokens(self) -> int:
@@ -105,6 +118,19 @@ class Clip:
             return {"input_ids": self._padded(encoded["input_ids"])}
         names = ("input_ids", "attention_mask") if self.family.text_mask else ("input_ids",)
         return {name: encoded[name] for name in names}
+
+    def real_tokens(self, inputs: Inputs) -> Bool[Tensor, "B T"]:
+        """Return which tokens of `tokenize`'s answer are read: all but the padding behind a text's end.
+
+        A family that pads every text to the tower's length reads the padding too.
+        """
+        ids_BT = inputs["input_ids"]
+        if self.family.pads_to_maximum:
+            return torch.ones_like(ids_BT, dtype=torch.bool)
+        if "attention_mask" in inputs:
+            return inputs["attention_mask"].bool()
+        ends_BT = ids_BT == self.tokenizer.eos_token_id
+        return ends_BT.cumsum(-1) - ends_BT.long() == 0
 
     def embed_images(self, inputs: Inputs) -> Float[Tensor, "B E"]:
         """Return L2-normalised image embeddings; gradients flow where they are enabled."""

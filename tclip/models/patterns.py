@@ -15,7 +15,7 @@ def matches_any(name: str, patterns: Iterable[str]) -> bool:
 
 
 def wrong_patterns(sites: list[Site], quantize: Quantize) -> list[str]:
-    """Return a sentence for each pattern that matches no weight of its tower that can be ternary."""
+    """Return a sentence for each pattern that matches no weight, of its tower, that can be ternary."""
     sentences = []
     for tower, part in (("image", quantize.image), ("text", quantize.text)):
         for key, patterns in (("include", part.include), ("exclude", part.exclude)):
@@ -23,6 +23,10 @@ def wrong_patterns(sites: list[Site], quantize: Quantize) -> list[str]:
                 fault = _fault(pattern, tower, sites)
                 if fault:
                     sentences.append(f'quantize.{tower}.{key} "{pattern}" {fault}')
+    for pattern in quantize.bits:
+        fault = _fault(pattern, None, sites)
+        if fault:
+            sentences.append(f'quantize.bits "{pattern}" {fault}')
     return sentences
 
 
@@ -31,9 +35,11 @@ def numbers_starred(name: str) -> str:
     return re.sub(r"\.\d+(?=\.)", ".*", name)
 
 
-def _fault(pattern: str, tower: str, sites: list[Site]) -> str:
+def _fault(pattern: str, tower: str | None, sites: list[Site]) -> str:
+    """Say what is wrong with a pattern for one tower, or for both (None); '' if it matches."""
+    where = ("image", "text") if tower is None else (tower,)
     matched = [site for site in sites if fnmatchcase(site.name, pattern)]
-    here = [site for site in matched if site.tower == tower]
+    here = [site for site in matched if site.tower in where]
     if any(site.role != "kept" for site in here):
         return ""
     if here:
@@ -42,8 +48,9 @@ def _fault(pattern: str, tower: str, sites: list[Site]) -> str:
     elsewhere = sorted({site.tower for site in matched} - {"joint"})
     if elsewhere:
         return f"matches weights of the {elsewhere[0]} tower only: move it to quantize.{elsewhere[0]}"
-    names = [site.name for site in sites if site.tower == tower and site.role != "kept"]
-    return f"matches no weight of the {tower} tower.{_suggestion(pattern, names)}"
+    names = [site.name for site in sites if site.tower in where and site.role != "kept"]
+    whose = f"the {tower} tower" if tower else "either tower"
+    return f"matches no weight of {whose}.{_suggestion(pattern, names)}"
 
 
 def _suggestion(pattern: str, names: list[str]) -> str:

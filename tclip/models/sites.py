@@ -32,11 +32,24 @@ PRESETS: dict[str, frozenset[Role]] = {
 
 @dataclass(frozen=True)
 class Decision:
-    """What becomes of one parameter, and why."""
+    """What becomes of one parameter, and why.
+
+    Attributes:
+        site: the parameter.
+        ternary: whether it becomes ternary.
+        why: the preset, the recipe's pattern, or what keeps it float.
+        bits: 4 or 8 if it is kept at so many bits, which only a weight that is not ternary can be.
+    """
 
     site: Site
     ternary: bool
     why: str
+    bits: int | None = None
+
+    @property
+    def form(self) -> str:
+        """In what form it is kept: "ternary", "4 bits", "8 bits" or "float"."""
+        return "ternary" if self.ternary else f"{self.bits} bits" if self.bits else "float"
 
 
 @dataclass(frozen=True)
@@ -48,7 +61,7 @@ class SummaryRow:
         role: what they do; for those that cannot be ternary, what they are ("norm", "bias").
         num_tensors: how many parameters.
         num_weights: how many numbers they hold.
-        ternary: whether they become ternary.
+        form: "ternary", "4 bits", "8 bits" or "float".
         why: the preset, the recipe's pattern, or what keeps them float.
     """
 
@@ -56,8 +69,13 @@ class SummaryRow:
     role: str
     num_tensors: int
     num_weights: int
-    ternary: bool
+    form: str
     why: str
+
+    @property
+    def ternary(self) -> bool:
+        """Whether they become ternary."""
+        return self.form == "ternary"
 
 
 @dataclass(frozen=True)
@@ -72,6 +90,11 @@ class Plan:
         return [decision.site.name for decision in self.decisions if decision.ternary]
 
     @property
+    def bits(self) -> dict[str, int | None]:
+        """The bits of each parameter that is kept as codes and scales: None of ternary ones."""
+        return {d.site.name: d.bits for d in self.decisions if d.ternary or d.bits}
+
+    @property
     def ternary_share(self) -> float:
         """Share of all weights that become ternary, in [0, 1]."""
         total = sum(decision.site.num_weights for decision in self.decisions)
@@ -79,14 +102,14 @@ class Plan:
 
     def summary(self) -> list[SummaryRow]:
         """Return the decisions grouped: image tower, text tower, joint; ternary first, then by size."""
-        groups: dict[tuple[Tower, str, bool, str], list[Site]] = {}
+        groups: dict[tuple[Tower, str, str, str], list[Site]] = {}
         for decision in self.decisions:
             site = decision.site
-            key = (site.tower, site.reason or site.role, decision.ternary, decision.why)
+            key = (site.tower, site.reason or site.role, decision.form, decision.why)
             groups.setdefault(key, []).append(site)
         rows = [
-            SummaryRow(tower, role, len(sites), sum(s.num_weights for s in sites), ternary, why)
-            for (tower, role, ternary, why), sites in groups.items()
+            SummaryRow(tower, role, len(sites), sum(s.num_weights for s in sites), form, why)
+            for (tower, role, form, why), sites in groups.items()
         ]
         towers = ("image", "text", "joint")
         return sorted(rows, key=lambda row: (towers.index(row.tower), not row.ternary, -row.num_weights))
@@ -101,9 +124,9 @@ def plan_ternarization(sites: Iterable[Site], quantize: Quantize) -> Plan:
     """
     sites = list(sites)
     decisions = tuple(_decide(site, quantize) for site in sites)
-    chosen = [decision.site for decision in decisions if decision.ternary]
-    offenders = [*wrong_patterns(sites, quantize), *_wrong_groups(chosen, quantize.scale)]
-    if not offenders and not chosen:
+    coded = [decision.site for decision in decisions if decision.ternary or decision.bits]
+    offenders = [*wrong_patterns(sites, quantize), *_wrong_groups(coded, quantize.scale)]
+    if not offenders and not any(decision.ternary for decision in decisions):
         offenders = [
             "quantize: no weight of either tower would become ternary; choose a preset, or include some"
         ]
@@ -120,6 +143,10 @@ def _decide(site: Site, quantize: Quantize) -> Decision:
     part: Part = quantize.image if site.tower == "image" else quantize.text
     if matches_any(site.name, part.exclude):
         return Decision(site, False, "excluded by the recipe")
+    matching = [bits for pattern, bits in quantize.bits.items() if matches_any(site.name, [pattern])]
+    if matching:
+        bought = quantize.budget and site.name in quantize.bits  # what a budget buys is named whole
+        return Decision(site, False, f"kept by the {'budget' if bought else 'recipe'}", matching[-1])
     if matches_any(site.name, part.include):
         return Decision(site, True, "included by the recipe")
     if site.role in PRESETS[part.preset]:

@@ -32,7 +32,7 @@ def load(spec: str | Path, revision: str | None = None) -> Clip:
 
 
 def load_packed(folder: Path) -> Clip:
-    """Load a packed folder: dense weights scale x code in the model, codes and scales in `clip.ternary`.
+    """Load a packed folder: dense weights scale x code in the model, codes and scales beside it in the clip.
 
     Raises:
         ModelError: it is no model folder.
@@ -48,12 +48,13 @@ def load_packed(folder: Path) -> Clip:
 def _packed_clip(files: ModelFiles) -> Clip:
     packed = read_packed(files.folder)
     model = empty_model(files)
-    weights = {name: tensor.dense() for name, tensor in packed.ternary.items()} | packed.floats
+    coded = {**packed.ternary, **packed.ints}
+    weights = {name: tensor.dense() for name, tensor in coded.items()} | packed.floats
     _check_shapes(dict(model.state_dict()), weights, files.folder)
     with torch.no_grad():
         model.load_state_dict(weights)
     clip = clip_from(files, model)
-    clip.ternary = packed.ternary
+    clip.ternary, clip.ints = packed.ternary, packed.ints
     clip.base, clip.activations = _described(files)
     if clip.activations == "int8":
         quantize_activations(model, packed.ternary)

@@ -12,8 +12,8 @@ from tclip.errors import FormatError, listed
 from tclip.packed.checksum import checksum
 from tclip.packed.format import CODES, MODEL_FILE, SCALE, Header, parse_header
 from tclip.packed.replace import restore_folder
-from tclip.ternary.codec import check_base3, unpack_base3
-from tclip.ternary.tensor import TernaryTensor, check_scale
+from tclip.ternary.codec import check_codes, unpack_codes
+from tclip.ternary.tensor import IntTensor, TernaryTensor, check_scale
 
 DTYPES = ("U8", "F16", "F32")
 
@@ -24,11 +24,13 @@ class PackedTensors:
 
     Attributes:
         ternary: codes and scales by parameter name.
+        ints: the same of the weights of 4 or 8 bits.
         floats: everything else by parameter name, float32.
         header: what the file says of itself.
     """
 
     ternary: dict[str, TernaryTensor]
+    ints: dict[str, IntTensor]
     floats: dict[str, Tensor]
     header: Header
 
@@ -44,11 +46,19 @@ def read_packed(folder: Path) -> PackedTensors:
     if not path.is_file():
         raise FormatError(f"{folder} has no {MODEL_FILE}: give a folder that `tclip pack` wrote.")
     header, tensors = read_stored([path])
-    ternary = {
-        name: TernaryTensor(unpack_base3(tensors.pop(name + CODES), shape), tensors.pop(name + SCALE).float())
+    coded = {
+        name: (
+            unpack_codes(tensors.pop(name + CODES), shape, header.base(name)),
+            tensors.pop(name + SCALE).float(),
+        )
         for name, shape in header.shapes.items()
     }
-    return PackedTensors(ternary, {name: tensor.float() for name, tensor in tensors.items()}, header)
+    return PackedTensors(
+        {name: TernaryTensor(*parts) for name, parts in coded.items() if name not in header.bits},
+        {name: IntTensor(*coded[name], bits) for name, bits in header.bits.items()},
+        {name: tensor.float() for name, tensor in tensors.items()},
+        header,
+    )
 
 
 def read_stored(paths: Sequence[Path]) -> tuple[Header, dict[str, Tensor]]:
@@ -79,9 +89,8 @@ def read_stored(paths: Sequence[Path]) -> tuple[Header, dict[str, Tensor]]:
 
 
 def _check_names(header: Header, dtypes: dict[str, str], where: str) -> None:
-    of_ternary = {name + ending for name in header.shapes for ending in (CODES, SCALE)}
     expected, names = set(header.checksums), set(dtypes)
-    offenders = [f"{name} is missing" for name in sorted((expected | of_ternary) - names)]
+    offenders = [f"{name} is missing" for name in sorted((expected | header.stored) - names)]
     offenders += [f"{name} is unknown" for name in sorted(names - expected)]
     offenders += [f"{name} is {dtype}" for name, dtype in sorted(dtypes.items()) if dtype not in DTYPES]
     if offenders:
@@ -95,7 +104,7 @@ def _check_tensors(header: Header, tensors: dict[str, Tensor], where: str) -> No
                 f"{where} is damaged: the bytes of {name} have changed; fetch or pack it again."
             )
     for name, shape in header.shapes.items():
-        _check_ternary(name, shape, tensors[name + CODES], tensors[name + SCALE], where)
+        _check_coded(name, shape, header.base(name), (tensors[name + CODES], tensors[name + SCALE]), where)
     codes = {name + CODES for name in header.shapes}
     for name in sorted(tensors.keys() - codes):
         if tensors[name].dtype == torch.uint8 or not torch.isfinite(tensors[name]).all():
@@ -104,13 +113,14 @@ def _check_tensors(header: Header, tensors: dict[str, Tensor], where: str) -> No
             )
 
 
-def _check_ternary(name: str, shape: list[int], codes: Tensor, scale_RG: Tensor, where: str) -> None:
+def _check_coded(name: str, shape: list[int], base: int, parts: tuple[Tensor, Tensor], where: str) -> None:
+    codes, scale_RG = parts
     if codes.dtype != torch.uint8 or codes.ndim != 1 or scale_RG.ndim != 2 or scale_RG.dtype == torch.uint8:
         raise FormatError(
-            f"{where} is damaged: {name} is not base-3 bytes with scales; fetch or pack it again."
+            f"{where} is damaged: {name} is not base-{base} bytes with scales; fetch or pack it again."
         )
     try:
         check_scale(shape, scale_RG)
-        check_base3(codes, shape)
+        check_codes(codes, shape, base)
     except ValueError as error:
         raise FormatError(f"{where} is damaged at {name}: {error}; fetch or pack it again.") from error

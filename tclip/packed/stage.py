@@ -19,8 +19,8 @@ def pack(run: Run, progress: Progress) -> None:
 
 def size_table(folder: Path, size: Size) -> Table:
     """Return where the bytes of a packed file are; the table at the end of a run compares the whole."""
-    floats = size.num_weights - size.num_ternary
-    rest = size.model_bytes - size.code_bytes - size.scale_bytes - size.float_bytes
+    in_ints = sum(stored.num_bytes for stored in size.ints.values())
+    rest = size.model_bytes - size.code_bytes - size.scale_bytes - in_ints - size.float_bytes
     rows: list[list[Any]] = [
         [
             "ternary weights, codes",
@@ -29,7 +29,16 @@ def size_table(folder: Path, size: Size) -> Table:
             _bits(size.code_bytes, size.num_ternary),
         ],
         ["ternary weights, scales", None, size.scale_bytes, _bits(size.scale_bytes, size.num_ternary)],
-        ["other weights", floats, size.float_bytes, _bits(size.float_bytes, floats)],
+        *(
+            [
+                f"weights of {bits} bits, scales included",
+                stored.num_weights,
+                stored.num_bytes,
+                _bits(stored.num_bytes, stored.num_weights),
+            ]
+            for bits, stored in size.ints.items()
+        ),
+        ["other weights", size.num_floats, size.float_bytes, _bits(size.float_bytes, size.num_floats)],
         ["names, shapes, checksums", None, rest, None],
         ["the file", size.num_weights, size.model_bytes, _bits(size.model_bytes, size.num_weights)],
     ]

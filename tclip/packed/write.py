@@ -14,14 +14,14 @@ from tclip.models.source import ModelSource
 from tclip.packed.checksum import checksum
 from tclip.packed.format import (
     CODES,
-    FORMAT_VERSION,
     METADATA_KEY,
     MODEL_FILE,
     SCALE,
     Header,
+    version_for,
 )
 from tclip.packed.replace import written_whole
-from tclip.ternary.codec import pack_base3
+from tclip.ternary.codec import pack_codes
 
 DTYPES = {"float16": torch.float16, "float32": torch.float32}
 
@@ -44,25 +44,32 @@ def write_packed(clip: Clip, folder: Path, dtype: str = "float16") -> None:
         _save_config(clip, temporary, dtype)
         clip.tokenizer.save_pretrained(temporary)
         clip.image_processor.save_pretrained(temporary)
+        bits = _bits(clip)
         header = Header(
-            FORMAT_VERSION,
-            {name: list(tensor.codes.shape) for name, tensor in clip.ternary.items()},
+            version_for(bits),
+            {name: list(tensor.codes.shape) for name, tensor in clip.coded.items()},
             {name: checksum(tensor) for name, tensor in tensors.items()},
+            bits,
         )
         save_file(tensors, temporary / MODEL_FILE, {"format": "pt", METADATA_KEY: header.to_json()})
 
 
+def _bits(clip: Clip) -> dict[str, int]:
+    return {name: tensor.bits for name, tensor in clip.ints.items()}
+
+
 def _tensors(clip: Clip, dtype: torch.dtype) -> dict[str, Tensor]:
+    coded = clip.coded
     tensors = {
         name: parameter.detach().cpu().to(dtype).contiguous()
         for name, parameter in clip.model.state_dict().items()
-        if name not in clip.ternary
+        if name not in coded
     }
     offenders = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
-    for name, ternary in clip.ternary.items():
-        tensors[name + CODES] = pack_base3(ternary.codes.cpu())
-        tensors[name + SCALE] = ternary.scale_RG.cpu().to(dtype).contiguous()
-        if not _holds(ternary.scale_RG.cpu(), dtype):
+    for name, weight in coded.items():
+        tensors[name + CODES] = pack_codes(weight.codes.cpu(), weight.base)
+        tensors[name + SCALE] = weight.scale_RG.cpu().to(dtype).contiguous()
+        if not _holds(weight.scale_RG.cpu(), dtype):
             offenders.append(name + SCALE)
     if offenders:
         raise FormatError(
@@ -81,11 +88,13 @@ def _holds(scale_RG: Tensor, dtype: torch.dtype) -> bool:
 
 def _save_config(clip: Clip, folder: Path, dtype: str) -> None:
     config: Any = clip.model.config
-    granularities = sorted({tensor.granularity for tensor in clip.ternary.values()})
+    granularities = sorted({tensor.granularity for tensor in clip.coded.values()})
+    bits = _bits(clip)
     quantization = {
         "quant_method": "tclip",
-        "format_version": FORMAT_VERSION,
+        "format_version": version_for(bits),
         "codes": "base3",
+        **({"integer_bits": sorted(set(bits.values()))} if bits else {}),
         "scale": granularities,
         "dtype": dtype,
         "activations": clip.activations,

@@ -5,7 +5,7 @@ from typing import Any
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
 from tclip.errors import FormatError
-from tclip.packed.format import FORMAT_VERSION, check_version
+from tclip.packed.format import check_version
 from tclip.packed.write import DTYPES
 
 QUANT_METHOD = "tclip"
@@ -18,7 +18,7 @@ class TclipConfig(QuantizationConfigMixin):
     Attributes:
         quant_method: "tclip".
         format_version: of the packed format.
-        codes: "base3".
+        codes: "base3", of the ternary weights.
         scale: the granularities of the weights, such as ["row"].
         dtype: "float16" or "float32", what floats and scales have in the file.
         activations: "int8" if ternary layers round their inputs, else "float".
@@ -30,7 +30,7 @@ class TclipConfig(QuantizationConfigMixin):
 
     def __init__(
         self,
-        format_version: int = FORMAT_VERSION,
+        format_version: int = 1,
         codes: str = "base3",
         scale: list[str] | None = None,
         dtype: str = "float16",
@@ -51,7 +51,7 @@ class TclipConfig(QuantizationConfigMixin):
         self.dtype = dtype
         self.activations = activations
         self.base_model = base_model
-        self.__dict__.update(others)  # what a later tclip says beside, kept for saving
+        self.__dict__.update(others)  # integer_bits, and what a later tclip says beside, kept for saving
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return an attribute, as a dict would: transformers takes a config that it was given for one."""

@@ -1,4 +1,4 @@
-"""Torch layers whose weight stays packed, base-3 bytes and scales, and is multiplied out when it is used.
+"""Torch layers whose weight stays packed, bytes of codes and scales, and is multiplied out when it is used.
 
 Each is the torch layer in whose place it stands, but for its weight: isinstance, hooks and `layer.weight`
 go on working. Its state dict holds NAME_codes and NAME_scale, as the file does.
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tclip.packed.format import CODES, SCALE
-from tclip.ternary.codec import CODES_PER_BYTE, decode_base3, num_bytes
+from tclip.ternary.codec import BASES, TERNARY, decode_codes, num_bytes
 
 
 class PackedLayer(nn.Module):
@@ -26,6 +26,7 @@ class PackedLayer(nn.Module):
     Attributes:
         parameter: name of the parameter that is packed.
         shape: its shape.
+        base: of its codes: 3 if it is ternary, 16 or 256 if it has 4 or 8 bits.
         dtype: of the weight when it is multiplied out; it follows `.to(dtype)`.
         stand_in: a tensor to answer with instead of unpacking; transformers looks at every weight while
             it loads, only to find that it need not be initialised.
@@ -33,12 +34,13 @@ class PackedLayer(nn.Module):
 
     parameter = "weight"
     shape: tuple[int, ...]
+    base: int
     dtype: torch.dtype
     stand_in: Tensor | None = None
 
     @property
     def codes_P(self) -> Tensor:
-        """The base-3 bytes."""
+        """The bytes of the codes."""
         return self._buffers[self.parameter + CODES]  # type: ignore[return-value]
 
     @property
@@ -49,7 +51,7 @@ class PackedLayer(nn.Module):
     def dense(self) -> Float[Tensor, "..."]:
         """Return the weight scale x code, a new tensor of the layer's dtype."""
         rows, groups = self.scale_RG.shape
-        codes = decode_base3(self.codes_P, math.prod(self.shape), self.dtype)
+        codes = decode_codes(self.codes_P, math.prod(self.shape), self.dtype, self.base)
         weight_RGN = codes.view(rows, groups, -1).mul_(self.scale_RG.to(self.dtype)[:, :, None])
         return weight_RGN.view(self.shape)
 
@@ -87,16 +89,16 @@ class PackedEmbedding(PackedLayer, nn.Embedding):
 
     def forward(self, input: Int[Tensor, "*B"]) -> Float[Tensor, "*B D"]:
         """Return the rows of the given numbers."""
-        num_rows, width = self.shape
+        (num_rows, width), per_byte = self.shape, BASES[self.base]
         # torch's own look-up refuses a number that is no row, before bytes of another row are read for it
         scale_BG = functional.embedding(input, self.scale_RG.expand(num_rows, -1))
         first_B1 = input[..., None] * width  # a row may begin in the middle of a byte
-        longest = (CODES_PER_BYTE - 1 + width + CODES_PER_BYTE - 1) // CODES_PER_BYTE
-        place_BM = first_B1 // CODES_PER_BYTE + torch.arange(longest, device=input.device)
+        longest = (per_byte - 1 + width + per_byte - 1) // per_byte
+        place_BM = first_B1 // per_byte + torch.arange(longest, device=input.device)
         bytes_BM = self.codes_P[place_BM.clamp(max=len(self.codes_P) - 1)]
-        codes = decode_base3(bytes_BM.flatten(), CODES_PER_BYTE * bytes_BM.numel(), self.dtype)
-        places_BD = first_B1 % CODES_PER_BYTE + torch.arange(width, device=input.device)
-        codes_BD = codes.view(*input.shape, CODES_PER_BYTE * longest).gather(-1, places_BD)
+        codes = decode_codes(bytes_BM.flatten(), per_byte * bytes_BM.numel(), self.dtype, self.base)
+        places_BD = first_B1 % per_byte + torch.arange(width, device=input.device)
+        codes_BD = codes.view(*input.shape, per_byte * longest).gather(-1, places_BD)
         shape = (*scale_BG.shape, width // scale_BG.shape[-1])
         return (codes_BD.view(shape) * scale_BG.to(self.dtype)[..., None]).view(codes_BD.shape)
 
@@ -119,14 +121,18 @@ def packed_class(module: nn.Module, parameter: str) -> type[PackedLayer] | None:
 
 
 def make_packed(
-    module: Any, kind: type[PackedLayer], scale_shape: Sequence[int], scale_dtype: torch.dtype
+    module: Any,
+    kind: type[PackedLayer],
+    scale_shape: Sequence[int],
+    scale_dtype: torch.dtype,
+    base: int = TERNARY,
 ) -> None:
     """Turn a torch layer into a packed one, in place; its codes and scales are not set yet."""
     weight = module._parameters.pop(kind.parameter)
     module.__class__ = kind
-    module.shape, module.dtype = tuple(weight.shape), weight.dtype
+    module.shape, module.base, module.dtype = tuple(weight.shape), base, weight.dtype
     empty = {"device": weight.device}
-    codes_P = torch.empty(num_bytes(weight.numel()), dtype=torch.uint8, **empty)
+    codes_P = torch.empty(num_bytes(weight.numel(), base), dtype=torch.uint8, **empty)
     module.register_buffer(kind.parameter + CODES, codes_P)
     module.register_buffer(kind.parameter + SCALE, torch.empty(*scale_shape, dtype=scale_dtype, **empty))
 
@@ -136,6 +142,6 @@ def make_dense(module: Any, dtype: torch.dtype) -> None:
     weight, parameter = module.dense().to(dtype), module.parameter
     for name in (parameter + CODES, parameter + SCALE):
         del module._buffers[name]
-    del module.shape, module.dtype
+    del module.shape, module.base, module.dtype
     module.__class__ = next(each for each, packed in _PACKED.items() if isinstance(module, packed))
     module.register_parameter(parameter, nn.Parameter(weight))

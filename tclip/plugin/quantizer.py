@@ -15,6 +15,7 @@ from tclip.plugin.layers import make_dense
 from tclip.plugin.replace import packed_layers, replace_layers
 from tclip.plugin.save import packed_state
 from tclip.ternary.activations import quantize_activations
+from tclip.ternary.codec import TERNARY
 
 
 class TclipQuantizer(HfQuantizer):
@@ -54,7 +55,7 @@ class TclipQuantizer(HfQuantizer):
                 # transformers 5.17 leaves what it renames for a tower alone in the dtype of the file
                 parameter.data = parameter.data.to(self._dtype)
         if self.quantization_config.activations == "int8":
-            quantize_activations(model, layers)
+            quantize_activations(model, (name for name, layer in layers.items() if layer.base == TERNARY))
         model._weight_conversions = []  # saved under the names it has, as `tclip pack` does
         return model
 

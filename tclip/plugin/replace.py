@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from tclip.errors import FormatError, listed
-from tclip.packed.format import CODES, SCALE, Header
+from tclip.packed.format import SCALE, Header
 from tclip.plugin.layers import PackedLayer, make_packed, packed_class
 from tclip.plugin.names import names_in_model
 from tclip.ternary.latent import owner
@@ -21,7 +21,7 @@ def packed_layers(model: nn.Module) -> Iterator[tuple[str, PackedLayer]]:
 
 
 def replace_layers(model: Any, header: Header, tensors: dict[str, Tensor], where: str) -> None:
-    """Turn every layer whose weight is ternary in a file into a packed one, codes and scales not set.
+    """Turn every layer whose weight a file has as codes into a packed one, codes and scales not set.
 
     Args:
         model: as transformers has made it for loading, on "meta".
@@ -33,8 +33,8 @@ def replace_layers(model: Any, header: Header, tensors: dict[str, Tensor], where
         FormatError: a weight has another shape or belongs to a layer that cannot be packed; none is of this
             class; or it is the class that the file was saved from, and weights are missing or left over.
     """
-    of_ternary = {name + ending for name in header.shapes for ending in (CODES, SCALE)}
-    shapes = {name: list(tensor.shape) for name, tensor in tensors.items() if name not in of_ternary}
+    stored = header.stored
+    shapes = {name: list(tensor.shape) for name, tensor in tensors.items() if name not in stored}
     shapes |= header.shapes
     names = names_in_model(model, shapes)
     if not names:
@@ -50,7 +50,7 @@ def replace_layers(model: Any, header: Header, tensors: dict[str, Tensor], where
         raise FormatError(f"The weights in {where} do not fit its config.json:{listed(offenders)}")
     for name, kind in kinds.items():
         scale_RG = tensors[name + SCALE]
-        make_packed(layers[name][0], kind, scale_RG.shape, scale_RG.dtype)
+        make_packed(layers[name][0], kind, scale_RG.shape, scale_RG.dtype, header.base(name))
     for _, layer in packed_layers(model):
         layer.stand_in = _never_initialised(layer)
 

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from tclip.errors import FormatError, listed
 from tclip.packed.checksum import checksum
-from tclip.packed.format import CODES, FORMAT_VERSION, METADATA_KEY, SCALE, Header
+from tclip.packed.format import BITS, CODES, METADATA_KEY, SCALE, Header, version_for
 from tclip.packed.write import DTYPES
 from tclip.plugin.replace import packed_layers
 
@@ -36,9 +36,11 @@ def packed_state(model: nn.Module, dtype: str) -> tuple[dict[str, Tensor], dict[
     lost = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
     if lost:
         raise FormatError(f"{dtype} cannot hold the values of these tensors (infinite or NaN):{listed(lost)}")
+    bits = {name: each for name, layer in layers.items() for each in BITS if layer.base == 2**each}
     header = Header(
-        FORMAT_VERSION,
+        version_for(bits),
         {name: list(layer.shape) for name, layer in layers.items()},
         {name: checksum(tensor) for name, tensor in tensors.items()},
+        bits,
     )
     return tensors, {METADATA_KEY: header.to_json()}

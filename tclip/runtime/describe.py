@@ -13,6 +13,7 @@ import numpy as np
 from tclip.errors import FormatError, ModelError
 from tclip.models.families import FAMILIES
 from tclip.packed.format import CODES, SCALE
+from tclip.runtime.coded import coded_matrix
 from tclip.runtime.mapped import MappedFile
 from tclip.runtime.weights import (
     ActivationName,
@@ -149,16 +150,11 @@ class Towers:
                 raise self.file.damaged(f"{name} is no matrix")
             dense_OI = dense.reshape(dense.shape[0], prod(dense.shape[1:]))
             return Matrix((dense_OI.shape[0], dense_OI.shape[1]), dense_OI=dense_OI)
-        outputs, inputs = shape[0] if shape else 0, prod(shape[1:])
         codes, scale_RG = self.file.tensor(name + CODES), self._floats(name + SCALE, 2)
-        rows, groups = scale_RG.shape
-        fits = codes.dtype == np.uint8 and codes.ndim == 1 and len(codes) == (outputs * inputs + 4) // 5
-        if len(shape) < 2 or not fits or not outputs * inputs:
-            raise self.file.damaged(f"the codes of {name} do not fit its shape")
-        if rows not in (1, outputs) or (rows == 1 and groups != 1) or not groups or inputs % groups:
-            raise self.file.damaged(f"the scales of {name} do not fit its shape")
-        scale_OG = np.ascontiguousarray(np.broadcast_to(scale_RG, (outputs, groups)))
-        return Matrix((outputs, inputs), codes=codes, scale_OG=scale_OG)
+        try:
+            return coded_matrix(name, shape, codes, scale_RG, self.file.header.bits.get(name))
+        except ValueError as error:
+            raise self.file.damaged(str(error)) from error
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from tclip.errors import FormatError, listed
-from tclip.packed.format import CODES, METADATA_KEY, MODEL_FILE, SCALE, Header, parse_header
+from tclip.packed.format import METADATA_KEY, MODEL_FILE, Header, parse_header
 
 DTYPES: dict[str, np.dtype[Any]] = {
     "U8": np.dtype(np.uint8),
@@ -42,7 +42,7 @@ class MappedFile:
     """FOLDER/model.safetensors in the packed format, read-only.
 
     Attributes:
-        header: what the file says of itself: shapes of ternary weights, checksums.
+        header: what the file says of itself: shapes of coded weights, checksums.
         header_text: the bytes that say it, which differ between any two different files.
 
     Raises:
@@ -171,8 +171,7 @@ class MappedFile:
             raise self._damaged("its metadata are no text")
         header = parse_header(metadata, str(self._path))
         names = set(self._entries)
-        of_ternary = {name + ending for name in header.shapes for ending in (CODES, SCALE)}
-        offenders = [f"{name} is missing" for name in sorted((set(header.checksums) | of_ternary) - names)]
+        offenders = [f"{name} is missing" for name in sorted((set(header.checksums) | header.stored) - names)]
         offenders += [f"{name} is unknown" for name in sorted(names - set(header.checksums))]
         if offenders:
             raise FormatError(f"{self._path} is damaged; fetch or pack it again:{listed(offenders)}")

@@ -18,10 +18,6 @@ from tclip.ternary.granularity import scale_shape
 from tclip.ternary.quantizers import QUANTIZERS, codes_of, ternarize
 from tclip.ternary.tensor import TernaryTensor
 
-# How far inside its cell a latent weight starts, as a share of the scale: a weight that sat on the
-# threshold itself would flip with the first noise.
-CELL_MARGIN = 0.02
-
 
 class StraightThrough(torch.autograd.Function):
     """w + strength (s T - w), T = the code of w at the given threshold.
@@ -103,6 +99,7 @@ def attach(
     names: Mapping[str, TernaryTensor | None],
     quantizer: str,
     granularity: str,
+    margin: float = 0.0,
 ) -> None:
     """Make the named weights of a model trainable ternary weights, in place.
 
@@ -113,6 +110,7 @@ def attach(
             the cell of its code, as little as possible.
         quantizer: a name of QUANTIZERS.
         granularity: "tensor", "row" or "group:N".
+        margin: of `into_cells`, for weights with a start.
     """
     for name, start in names.items():
         module, parameter_name = owner(model, name)
@@ -121,12 +119,22 @@ def attach(
         if start is not None and latent.log_scale_RG is not None:
             with torch.no_grad():
                 latent.log_scale_RG.copy_(_log(start.scale_RG))
-                weight.copy_(into_cells(weight, start))
+                weight.copy_(into_cells(weight, start, margin))
         parametrize.register_parametrization(module, parameter_name, latent)
 
 
-def into_cells(weight: Float[Tensor, "..."], start: TernaryTensor) -> Float[Tensor, "..."]:
-    """Return the weights nearest to the given ones whose nearest codes are those of `start`."""
+def into_cells(weight: Float[Tensor, "..."], start: TernaryTensor, margin: float) -> Float[Tensor, "..."]:
+    """Return the weights nearest to the given ones that lie in the cells of the codes of `start`.
+
+    Calibration gives many weights another code than their nearest. Such a weight, moved no further than
+    the edge of its cell, would fall back with the first noise of training; a margin keeps it.
+
+    Args:
+        weight: the original weight.
+        start: the codes and scales to start from.
+        margin: least distance from the cell's edges, as a share of the scale, in [0, 0.5]: at 0.5 weights of
+            the code 0 are 0.
+    """
     rows, groups = start.scale_RG.shape
     codes_RGN = start.codes.reshape(rows, groups, -1)
     ratio_RGN = (
@@ -134,10 +142,10 @@ def into_cells(weight: Float[Tensor, "..."], start: TernaryTensor) -> Float[Tens
     )
     edge = 0.5
     low_RGN = torch.where(
-        codes_RGN > 0, edge + CELL_MARGIN, torch.where(codes_RGN < 0, -torch.inf, -edge + CELL_MARGIN)
+        codes_RGN > 0, edge + margin, torch.where(codes_RGN < 0, -torch.inf, -edge + margin)
     )
     high_RGN = torch.where(
-        codes_RGN < 0, -edge - CELL_MARGIN, torch.where(codes_RGN > 0, torch.inf, edge - CELL_MARGIN)
+        codes_RGN < 0, -edge - margin, torch.where(codes_RGN > 0, torch.inf, edge - margin)
     )
     inside_RGN = torch.minimum(torch.maximum(ratio_RGN, low_RGN), high_RGN)
     return (inside_RGN * start.scale_RG.clamp(min=_TINY)[:, :, None]).reshape(weight.shape)

@@ -24,16 +24,15 @@ GRANULARITIES = ("tensor", "row", "group:6")
 
 def marked(operator: str, weight: Any, inputs: dict[str, int]) -> ModelProto:
     """Make a graph of one mark; `inputs` are names with their ONNX types."""
-    node = helper.make_node(
-        operator, [*inputs, "w.base3", "w.scale"], ["y"], domain="tclip", shape=list(weight.shape)
-    )
+    codes, attributes = f"w.base{weight.base}", {"shape": list(weight.shape), "base": weight.base}
+    node = helper.make_node(operator, [*inputs, codes, "w.scale"], ["y"], domain="tclip", **attributes)
     graph = helper.make_graph(
         [node],
         "test",
         [helper.make_tensor_value_info(name, kind, None) for name, kind in inputs.items()],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
         [
-            numpy_helper.from_array(weight.base3.numpy(), "w.base3"),
+            numpy_helper.from_array(weight.bytes.numpy(), codes),
             numpy_helper.from_array(weight.scale.numpy(), "w.scale"),
         ],
     )
@@ -104,7 +103,7 @@ def test_products_are_fused_to_integer_kernels(tmp_path: Any) -> None:
 
 def test_damaged_byte_ends_the_start_of_a_session() -> None:
     weight = Linear(random_ternary(8, 10), None).weight
-    weight.base3[3] = 255
+    weight.bytes[3] = 255
     model = spell_out(marked("Linear", weight, {"x": TensorProto.FLOAT}), "int8")
     with pytest.raises(Exception, match="out of data bounds"):
         answer(model, x=torch.randn(1, 10))

@@ -104,6 +104,17 @@ def test_attention_mask_where_padding_would_be_seen(clip):
     assert ("attention_mask" in clip.tokenize(TEXTS)) == masked
 
 
+@torch.no_grad()
+def test_tokens_that_are_not_read_change_nothing(clip):
+    inputs = clip.tokenize(TEXTS)
+    real_BT = clip.real_tokens(inputs)
+    assert real_BT.shape == inputs["input_ids"].shape
+    assert real_BT[:, 0].all()
+    assert real_BT.all() == (clip.family.pads_to_maximum or len({len(text.split()) for text in TEXTS}) == 1)
+    other = inputs | {"input_ids": torch.where(real_BT, inputs["input_ids"], inputs["input_ids"][0, 1])}
+    torch.testing.assert_close(clip.embed_texts(other), clip.embed_texts(inputs))
+
+
 @pytest.mark.parametrize("mode", ["RGB", "L", "LA", "RGBA", "P", "CMYK", "1", "I;16"])
 @torch.no_grad()
 def test_images_of_every_mode_and_shape(clip, mode):

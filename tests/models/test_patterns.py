@@ -40,6 +40,21 @@ def test_a_mistyped_pattern_gets_a_suggestion_that_works(sites, pattern, meant):
     assert faults(sites, meant) == []
 
 
+@pytest.mark.parametrize(
+    ("pattern", "fault"),
+    [
+        ("*.mlp.fc1.weight", None),
+        ("text_model.*.fc1.weight", None),
+        ("*.fc1", 'matches no weight of either tower. Did you mean "*.fc1.weight"?'),
+        ("*.layer_norm1.weight", "matches only what always stays float (norm)"),
+        ("logit_scale", "matches no weight of either tower."),
+    ],
+)
+def test_patterns_of_bits_are_for_both_towers(sites, pattern, fault):
+    found = wrong_patterns(sites, Quantize(bits={pattern: 8}))
+    assert found == ([f'quantize.bits "{pattern}" {fault}'] if fault else [])
+
+
 def test_nothing_near_gets_no_suggestion(sites):
     [fault] = faults(sites, "banana")
     assert fault.endswith("matches no weight of the image tower.")

@@ -269,6 +269,29 @@ def test_summary_is_short_and_adds_up(vit_b_16):
     }
 
 
+def test_weights_that_keep_bits(clip_sites):
+    chosen = Quantize(
+        image=Part(exclude="*.fc2.weight"),
+        text=Part(preset="none"),
+        bits={"*.mlp.*": 4, "vision_model.encoder.layers.0.*": 8, "text_projection.weight": 8},
+    )
+    plan = plan_ternarization(clip_sites, chosen)
+    assert {name: bits for name, bits in plan.bits.items() if bits is None} == dict.fromkeys(
+        plan.ternary_names
+    )
+    forms = {decision.site.name: (decision.form, decision.why) for decision in plan.decisions}
+    layer = "vision_model.encoder.layers"
+    assert forms[f"{layer}.0.mlp.fc1.weight"] == ("8 bits", "kept by the recipe")  # the last one counts
+    assert forms[f"{layer}.1.mlp.fc1.weight"] == ("4 bits", "kept by the recipe")
+    assert forms[f"{layer}.1.mlp.fc2.weight"] == ("float", "excluded by the recipe")
+    assert forms[f"{layer}.0.mlp.fc1.bias"] == ("float", "bias stays float")
+    assert forms[f"{layer}.1.self_attn.q_proj.weight"][0] == "ternary"
+    assert forms["text_model.encoder.layers.1.mlp.fc2.weight"][0] == "4 bits"  # also where no preset reaches
+    assert forms["text_projection.weight"][0] == "8 bits"
+    assert {row.form for row in plan.summary()} == {"ternary", "4 bits", "8 bits", "float"}
+    assert plan.ternary_share < 0.5
+
+
 def test_vision_towers_of_other_makes(tiny_folder):
     """A dual encoder may have any vision tower: DINOv2's layers get the same roles as ViT's."""
     from transformers import BertConfig, Dinov2Config, VisionTextDualEncoderConfig

@@ -9,13 +9,19 @@ import pytest
 from tclip.models.clip import Clip
 from tclip.models.load import load_dense
 from tclip.packed.write import write_packed
-from tests.ternarizing import ternarized
+from tests.ternarizing import MIXED_BITS, ternarized
 
 
 @pytest.fixture(scope="session")
 def ternary_clip(tiny_folder: Callable[[str], Path]) -> Clip:
     """It must not be changed."""
     return ternarized(load_dense(str(tiny_folder("clip"))))
+
+
+@pytest.fixture(scope="session")
+def mixed_clip(tiny_folder: Callable[[str], Path]) -> Clip:
+    """One of whose weights a few keep 4 or 8 bits; it must not be changed."""
+    return ternarized(load_dense(str(tiny_folder("clip"))), bits=MIXED_BITS)
 
 
 @pytest.fixture(scope="session")

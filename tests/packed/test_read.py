@@ -98,8 +98,8 @@ def test_a_model_of_another_shape_is_refused_with_every_name(packed: Path) -> No
 
 
 def test_a_newer_version_asks_for_an_update(packed: Path) -> None:
-    rewrite(packed, {}, version=2)
-    with pytest.raises(FormatError, match=r"format version 2, newer than 1.*: update tclip"):
+    rewrite(packed, {}, version=3)
+    with pytest.raises(FormatError, match=r"format version 3, newer than 2.*: update tclip"):
         read_packed(packed)
 
 
@@ -112,6 +112,10 @@ def test_a_newer_version_asks_for_an_update(packed: Path) -> None:
         {"shapes": {WEIGHT: [-1, 5]}},
         {"shapes": {WEIGHT: "wide"}},
         {"checksums": {"logit_scale": "many"}},
+        {"bits": {WEIGHT: 8}},  # which version 1 does not know
+        {"version": 2, "bits": {WEIGHT: 5}},
+        {"version": 2, "bits": {"logit_scale": 8}},
+        {"version": 2, "bits": [WEIGHT]},
     ],
 )
 def test_a_damaged_header(packed: Path, header: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from transformers.utils import logging
 from tclip.models.clip import Clip
 from tclip.models.load import load_dense
 from tclip.packed.write import write_packed
-from tests.ternarizing import ternarized
+from tests.ternarizing import MIXED_BITS, ternarized
 
 PackedFolder = Callable[..., Path]
 TEXTS = ["a red dog", "a", "two cats on a table"]
@@ -39,9 +39,10 @@ def packed_folder(
         preset: Any = "all",
         activations: str = "float",
         dtype: str = "float16",
+        mixed: bool = False,
     ) -> Path:
         folder = tmp_path_factory.mktemp("packed") / family
-        clip = ternarized(load_dense(str(tiny_folder(family))), scale, preset)
+        clip = ternarized(load_dense(str(tiny_folder(family))), scale, preset, MIXED_BITS if mixed else None)
         clip.activations = activations
         write_packed(clip, folder, dtype)
         return folder

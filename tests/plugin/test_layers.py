@@ -11,38 +11,48 @@ from torch import Tensor, nn
 
 from tclip.packed.format import CODES, SCALE
 from tclip.plugin.layers import PackedLayer, make_dense, make_packed, packed_class
-from tclip.ternary.codec import pack_base3
+from tclip.ternary.codec import pack_codes
+from tclip.ternary.integers import to_integers
 from tclip.ternary.quantizers import ternarize
-from tclip.ternary.tensor import TernaryTensor
+from tclip.ternary.tensor import CodedTensor
 
 SCALES = ["row", "tensor", "group"]
+some_bits = st.sampled_from([None, 4, 8])
 
 
-def packed_and_dense(layer: Any, scale: str, parameter: str = "weight") -> tuple[Any, Any, TernaryTensor]:
-    """A layer in packed form, in dense form with the same weight, and that weight."""
+def packed_and_dense(
+    layer: Any, scale: str, parameter: str = "weight", bits: int | None = None
+) -> tuple[Any, Any, CodedTensor]:
+    """A layer in packed form (of so many bits, or ternary), in dense form with the same weight, and that."""
     weight = getattr(layer, parameter)
     row_length = weight[0].numel()
     size = next(n for n in (4, 3, 2, 1) if row_length % n == 0)
     granularity = f"group:{size}" if scale == "group" else scale
-    tensor = ternarize(weight, "mse", granularity).rounded(torch.float16)
+    coded = to_integers(weight, bits, granularity) if bits else ternarize(weight, "mse", granularity)
+    tensor = coded.rounded(torch.float16)
     with torch.no_grad():
         weight.copy_(tensor.dense())
     packed = copy.deepcopy(layer)
     kind = packed_class(packed, parameter)
     assert kind is not None
-    make_packed(packed, kind, tensor.scale_RG.shape, torch.float16)
+    make_packed(packed, kind, tensor.scale_RG.shape, torch.float16, tensor.base)
+    codes_P = pack_codes(tensor.codes, tensor.base)
     packed.load_state_dict(
-        {parameter + CODES: pack_base3(tensor.codes), parameter + SCALE: tensor.scale_RG.half()}, strict=False
+        {parameter + CODES: codes_P, parameter + SCALE: tensor.scale_RG.half()}, strict=False
     )
     return packed, layer, tensor
 
 
 @settings(max_examples=25, deadline=None)
 @given(
-    outputs=st.integers(1, 9), inputs=st.integers(1, 13), scale=st.sampled_from(SCALES), bias=st.booleans()
+    outputs=st.integers(1, 9),
+    inputs=st.integers(1, 13),
+    scale=st.sampled_from(SCALES),
+    bias=st.booleans(),
+    bits=some_bits,
 )
-def test_linear(outputs: int, inputs: int, scale: str, bias: bool) -> None:
-    packed, dense, tensor = packed_and_dense(nn.Linear(inputs, outputs, bias), scale)
+def test_linear(outputs: int, inputs: int, scale: str, bias: bool, bits: int | None) -> None:
+    packed, dense, tensor = packed_and_dense(nn.Linear(inputs, outputs, bias), scale, bits=bits)
     x = torch.randn(2, 3, inputs)
     assert torch.equal(packed(x), dense(x))
     assert torch.equal(packed.weight, tensor.dense())
@@ -50,11 +60,17 @@ def test_linear(outputs: int, inputs: int, scale: str, bias: bool) -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(rows=st.integers(1, 12), width=st.integers(1, 14), scale=st.sampled_from(SCALES), data=st.data())
+@given(
+    rows=st.integers(1, 12),
+    width=st.integers(1, 14),
+    scale=st.sampled_from(SCALES),
+    bits=some_bits,
+    data=st.data(),
+)
 def test_embedding_unpacks_the_rows_that_are_asked_for(
-    rows: int, width: int, scale: str, data: st.DataObject
+    rows: int, width: int, scale: str, bits: int | None, data: st.DataObject
 ) -> None:
-    packed, dense, _ = packed_and_dense(nn.Embedding(rows, width), scale)
+    packed, dense, _ = packed_and_dense(nn.Embedding(rows, width), scale, bits=bits)
     asked = torch.tensor(data.draw(st.lists(st.integers(0, rows - 1), max_size=5)), dtype=torch.long)
     assert torch.equal(packed(asked), dense(asked))
     everything = torch.arange(rows).view(1, rows)

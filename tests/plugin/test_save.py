@@ -40,11 +40,15 @@ def check_same(one: Path, two: Path) -> None:
 
 @pytest.mark.parametrize(
     ("family", "variant"),
-    [*((family, {}) for family in FAMILY_NAMES), ("siglip", {"scale": "group:4", "dtype": "float32"})],
-    ids=[*FAMILY_NAMES, "float32"],
+    [
+        *((family, {}) for family in FAMILY_NAMES),
+        ("siglip", {"scale": "group:4", "dtype": "float32"}),
+        ("siglip", {"mixed": True}),
+    ],
+    ids=[*FAMILY_NAMES, "float32", "mixed"],
 )
 def test_what_was_loaded_is_saved_bit_for_bit(
-    packed_folder: PackedFolder, tmp_path: Path, family: str, variant: dict[str, str]
+    packed_folder: PackedFolder, tmp_path: Path, family: str, variant: dict[str, Any]
 ) -> None:
     folder = packed_folder(family, **variant)
     AutoModel.from_pretrained(folder).save_pretrained(tmp_path)

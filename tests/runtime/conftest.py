@@ -9,7 +9,7 @@ import pytest
 from tclip.models.load import load_dense
 from tclip.packed.write import write_packed
 from tclip.recipe.schema import Preset
-from tests.ternarizing import ternarized
+from tests.ternarizing import MIXED_BITS, ternarized
 
 PackedFolder = Callable[..., Path]
 
@@ -18,7 +18,7 @@ PackedFolder = Callable[..., Path]
 def packed_folder(
     tiny_folder: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> PackedFolder:
-    """packed_folder(family, scale, preset, activations, dtype) packs a tiny model once; do not change it."""
+    """packed_folder(family, scale, preset, ...) packs a tiny model once; do not change it."""
 
     @lru_cache
     def make(
@@ -27,8 +27,9 @@ def packed_folder(
         preset: Preset = "all",
         activations: str = "int8",
         dtype: str = "float16",
+        mixed: bool = False,
     ) -> Path:
-        clip = ternarized(load_dense(str(tiny_folder(family))), scale, preset)
+        clip = ternarized(load_dense(str(tiny_folder(family))), scale, preset, MIXED_BITS if mixed else None)
         clip.activations = activations
         folder = tmp_path_factory.mktemp("packed") / family
         write_packed(clip, folder, dtype)

@@ -60,6 +60,19 @@ def test_dense_layers_stay_dense(packed_folder: PackedFolder, family: str, path:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("path", ["", "numpy"])
+@pytest.mark.parametrize("scale", ["row", "group:16"])
+def test_weights_of_4_and_8_bits_agree_with_torch(
+    packed_folder: PackedFolder, family: str, path: str, scale: str
+) -> None:
+    folder = packed_folder(family, scale, mixed=True)
+    reference = ClipEncoder(load(folder))
+    clip = tclip.runtime.load(folder, path=path)
+    assert worst_cosine(clip.encode_image(pictures()), reference.embed_images(pictures())) > 0.999
+    assert worst_cosine(clip.encode_text(TEXTS), reference.embed_texts(TEXTS)) > 0.999
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_scaled_similarities_agree_with_torch(packed_folder: PackedFolder, family: str) -> None:
     folder = packed_folder(family)
     reference, clip = load(folder), tclip.runtime.load(folder)

@@ -13,11 +13,11 @@ def shapes(least=0):
 
 
 @st.composite
-def codes(draw, least=0):
-    """int8 codes of any shape."""
+def codes(draw, least=0, largest=1):
+    """int8 codes of any shape, of magnitudes up to `largest`."""
     shape = draw(shapes(least))
-    seed = draw(st.integers(0, 2**16))
-    return torch.randint(-1, 2, shape, generator=torch.Generator().manual_seed(seed), dtype=torch.int8)
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**16)))
+    return torch.randint(-largest, largest + 1, shape, generator=generator).to(torch.int8)
 
 
 @st.composite

@@ -1,0 +1,48 @@
+"""From the codes and scales of a packed file to a matrix.
+
+Ternary ones stay as they lie. Weights of 4 and 8 bits are multiplied out: they are few, and compute as float
+ones do.
+
+G groups of inputs, I inputs, O outputs, P bytes, R rows with scales.
+"""
+
+from collections.abc import Sequence
+from math import prod
+
+import numpy as np
+
+from tclip.runtime.weights import Matrix
+
+
+def coded_matrix(
+    name: str, shape: Sequence[int], codes_P: np.ndarray, scale_RG: np.ndarray, bits: int | None
+) -> Matrix:
+    """Return a weight [O, ...] as a matrix [O, I].
+
+    Args:
+        name: of the weight, for messages.
+        shape: its shape.
+        codes_P: uint8, flat bytes (docs/format.md).
+        scale_RG: float32, as the file has them.
+        bits: 4 or 8, or None of a ternary weight.
+
+    Raises:
+        ValueError: bytes or scales do not fit the shape, or a byte of 4 or 8 bits holds no code.
+    """
+    outputs, inputs = shape[0] if shape else 0, prod(shape[1:])
+    rows, groups = scale_RG.shape
+    num_bytes = -(-outputs * inputs // 5) if bits is None else -(-outputs * inputs * bits // 8)
+    fits = codes_P.dtype == np.uint8 and codes_P.ndim == 1 and len(codes_P) == num_bytes
+    if len(shape) < 2 or not fits or not outputs * inputs:
+        raise ValueError(f"the codes of {name} do not fit its shape")
+    if rows not in (1, outputs) or (rows == 1 and groups != 1) or not groups or inputs % groups:
+        raise ValueError(f"the scales of {name} do not fit its shape")
+    if bits is None:
+        scale_OG = np.ascontiguousarray(np.broadcast_to(scale_RG, (outputs, groups)))
+        return Matrix((outputs, inputs), codes=codes_P, scale_OG=scale_OG)
+    digits = codes_P if bits == 8 else np.stack([codes_P >> 4, codes_P & 15], -1)
+    if not digits.all():
+        raise ValueError(f"a byte of {name} holds a digit 0, which is no code")
+    numbers = digits.reshape(-1)[: outputs * inputs].astype(np.float32) - 2 ** (bits - 1)
+    dense_OI = (numbers.reshape(outputs, groups, -1) * scale_RG[:, :, None]).reshape(outputs, inputs)
+    return Matrix((outputs, inputs), dense_OI=dense_OI)

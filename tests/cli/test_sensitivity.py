@@ -1,0 +1,68 @@
+"""`tclip sensitivity`, and `tclip compress --budget` down to files that keep within it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tclip.cli.app import main
+from tests.calibrate.test_stage import run_with
+
+FAST = ("--set", "calibrate.method=round", "--set", "sensitivity.pairs=6", "--set", "sensitivity.unseen=4")
+
+
+@pytest.fixture
+def given(tiny_folder: Callable[[str], Path], tmp_path: Path) -> tuple[str, ...]:
+    """A model, its pairs, and settings for a second."""
+    run_with(12, tmp_path, tiny_folder("clip"))
+    table = tmp_path / "data" / "captions.csv"
+    return (str(tiny_folder("clip")), "--recipe", "ptq", "--data", str(table), *FAST)
+
+
+def test_weights_are_ranked_and_kept_as_json(
+    given: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "new" / "ratings.json"
+    assert main(["sensitivity", *given, "--budget", "101%", "--out", str(out), "--json"]) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (table,) = (event for event in events if event["event"] == "table")
+    ratings = json.loads(out.read_text())["ratings"]
+    assert {row[0] for row in table["rows"]} == {rating["name"] for rating in ratings}
+    costs = [row[2] for row in table["rows"]]
+    assert costs == sorted(costs, reverse=True)
+    assert {row[-1] for row in table["rows"]} > {"ternary"}
+
+
+def test_a_compressed_model_keeps_within_its_budget(
+    given: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "mixed"
+    rest = ("--set", "export.onnx=null", "--set", "calibrate.pairs=8", "--stop-after", "pack")
+    assert main(["compress", *given, "--budget", "110%", "--out", str(run), *rest]) == 0
+    captured = capsys.readouterr()
+    allotment = json.loads((run / "results" / "sensitivity.json").read_text())["allotment"]
+    size = (run / "packed" / "model.safetensors").stat().st_size
+    assert (
+        0.99 * allotment["predicted_bytes"]
+        < size
+        <= allotment["predicted_bytes"]
+        <= allotment["allowed_bytes"]
+    )
+    assert "weights keep 8 bits" in captured.err
+    assert "bits, scales included" in captured.out
+    assert main(["inspect", str(run), "--weights"]) == 0
+    inspected = capsys.readouterr().out
+    assert all(
+        any(f"{bits} bits" in line and name in line for line in inspected.splitlines())
+        for name, bits in allotment["bits"].items()
+    )
+
+
+@pytest.mark.parametrize("command", ["sensitivity", "compress"])
+def test_an_impossible_budget_is_refused_at_once(
+    given: tuple[str, ...], tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, *given, "--budget", "5kB", "--out", str(tmp_path / "out")]) == 2
+    assert "quantize.budget 5kB cannot be met" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
