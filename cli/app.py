@@ -23,7 +23,9 @@ from tclip.cli.pack import pack
 from tclip.cli.pull import pull
 from tclip.cli.push import push
 from tclip.cli.recipes import recipes_app
+from tclip.cli.report import report
 from tclip.cli.search import search
+from tclip.cli.sensitivity import sensitivity
 from tclip.cli.train import train
 from tclip.cli.verify import verify
 from tclip.errors import UserError
@@ -46,9 +48,11 @@ app.command()(pack)
 app.add_typer(export_app, name="export")
 app.command("eval")(evaluate)
 app.command()(verify)
+app.command()(report)
 app.command()(push)
 app.command()(pull)
 app.command()(inspect)
+app.command()(sensitivity)
 app.command()(classify)
 app.command()(embed)
 app.command()(search)

@@ -44,6 +44,14 @@ def compress(
     out: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Run folder; default: runs/MODEL-RECIPE.")
     ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="35MB|115%",
+            help="Most bytes of the packed model: the weights that suffer most keep 4 or 8 bits within it.",
+            show_default=False,
+        ),
+    ] = None,
     settings: Settings = None,
     revision: Revision = None,
     teacher: Annotated[
@@ -69,6 +77,7 @@ def compress(
         *override("teacher.id", teacher),
         *override("data.train", data),
         *override("eval.data", eval),
+        *override("quantize.budget", budget),
     ]
     resolved = read_recipe(recipe, [*options, *(settings or [])])
     check_recipe(resolved)

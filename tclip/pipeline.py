@@ -33,7 +33,9 @@ class Stage:
 
 
 STAGES: dict[str, Stage] = {
-    "calibrate": Stage("tclip.calibrate.stage", "calibrate", ("model", "quantize", "calibrate", "data")),
+    "calibrate": Stage(
+        "tclip.calibrate.stage", "calibrate", ("model", "quantize", "sensitivity", "calibrate", "data")
+    ),
     "train": Stage("tclip.distill.stage", "train", ("teacher", "train")),
     "pack": Stage("tclip.packed.stage", "pack", ("pack",)),
     "export": Stage("tclip.export.stage", "export", ("export",)),
@@ -153,14 +155,20 @@ def check_fit(recipe: Recipe) -> None:
 
     Raises:
         ModelError: no such model, or an architecture that is not supported.
-        RecipeError: patterns that match nothing, group sizes that do not divide, and their like.
+        RecipeError: patterns that match nothing, group sizes that do not divide, a budget below the least
+            size, and their like.
     """
     from tclip.models.fetch import fetch_config
     from tclip.models.load import empty_model
     from tclip.models.sites import find_sites, plan_ternarization
+    from tclip.packed.predict import budget_bytes
 
     files = fetch_config(str(recipe.model.id), recipe.model.revision)
-    plan_ternarization(find_sites(empty_model(files, "meta")), recipe.quantize)
+    model, quantize = empty_model(files, "meta"), recipe.quantize
+    plan = plan_ternarization(find_sites(model), quantize)
+    if quantize.budget:
+        shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+        budget_bytes(quantize.budget, shapes, plan.bits, quantize.scale, recipe.pack.dtype)
     if recipe.teacher.id:
         fetch_config(recipe.teacher.id, recipe.teacher.revision)
 

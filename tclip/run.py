@@ -8,6 +8,7 @@ RUN/trained/        the ternary model after training (fp32 beside the codes)
 RUN/packed/         the model to ship
 RUN/onnx/           the exported files
 RUN/results/        one record a data set and form, and the tables
+RUN/report/         the page that shows all of it
 """
 
 import hashlib
@@ -65,6 +66,11 @@ class Run:
         return self.folder / "results"
 
     @property
+    def report(self) -> Path:
+        """The page on the run and its pictures."""
+        return self.folder / "report"
+
+    @property
     def ternary(self) -> Path:
         """The newest full-precision ternary model: trained if the recipe trains, else calibrated."""
         return self.trained if self.recipe.train else self.calibrated
@@ -107,6 +113,11 @@ def open_run(folder: Path) -> Run:
             f"make one with `tclip compress MODEL --out {folder}`."
         )
     return Run(folder, read_recipe(folder / "recipe.yaml"))
+
+
+def is_run(folder: Path) -> bool:
+    """Return whether a folder is a run; a published packed model has a recipe.yaml too, and a config.json."""
+    return (folder / "recipe.yaml").is_file() and not (folder / "config.json").is_file()
 
 
 def is_first_process() -> bool:
@@ -158,15 +169,16 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
     return with_sources(recipe, absolute)
 
 
+DATA_SOURCES = ("train", "images", "texts", "calibrate")
+
+
 def with_sources(recipe: Recipe, change: Callable[[str], str]) -> Recipe:
     """Return the recipe with every name of a model or of data changed."""
     model, teacher, data, measured = recipe.model, recipe.teacher, recipe.data, recipe.eval
     changed = {
         "model": model.model_copy(update={"id": model.id and change(model.id)}),
         "teacher": teacher.model_copy(update={"id": teacher.id and change(teacher.id)}),
-        "data": data.model_copy(
-            update={key: tuple(map(change, getattr(data, key))) for key in ("train", "calibrate")}
-        ),
+        "data": data.model_copy(update={key: tuple(map(change, getattr(data, key))) for key in DATA_SOURCES}),
         "eval": measured.model_copy(update={"data": tuple(map(change, measured.data))}),
     }
     return recipe.model_copy(update=changed)
@@ -190,7 +202,12 @@ def fingerprint(*parts: Any) -> str:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON so that a reader sees the old file or the whole new one."""
+    write_whole(path, (json.dumps(value, indent=2) + "\n").encode())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file, and its folder if need be, so that a reader sees the old content or the whole new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    temporary.write_bytes(content)
     temporary.replace(path)

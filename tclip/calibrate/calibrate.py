@@ -1,7 +1,7 @@
 """Ternarization of a whole CLIP without training: both towers, then the report against plain rounding."""
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -15,8 +15,8 @@ from tclip.models.clip import Clip, Inputs
 from tclip.models.sites import Plan, Site
 from tclip.recipe.schema import Calibrate, Quantize
 from tclip.ternary.activations import quantize_activations
-from tclip.ternary.quantizers import ternarize
-from tclip.ternary.tensor import TernaryTensor
+from tclip.ternary.integers import round_weight
+from tclip.ternary.tensor import CodedTensor, IntTensor, TernaryTensor
 
 Done = Callable[[int, str], None]
 
@@ -45,8 +45,8 @@ def calibrate(
     moments are in memory at a time, beside both models' hidden states at one depth.
 
     Args:
-        clip: the original; its model becomes the calibrated one, `ternary` is filled.
-        plan: which parameters become ternary.
+        clip: the original; its model becomes the calibrated one, `ternary` and `ints` are filled.
+        plan: which parameters become ternary, or keep 4 or 8 bits.
         quantize, settings: of the recipe.
         pairs: what to calibrate on.
         unseen: other pairs, for the cosines of the report.
@@ -54,36 +54,44 @@ def calibrate(
     """
     original = copy.deepcopy(clip)
     sites = {decision.site.name: decision.site for decision in plan.decisions}
-    names = plan.ternary_names
+    names = list(plan.bits)
     how = "output error" if settings.method == "gptq" else "rounded"
     reports: dict[str, LayerReport] = {}
 
     def found(name: str, outcome: Outcome) -> None:
-        errors = (outcome.error, outcome.rounded_error)
-        reports[name] = _report(sites[name], how, errors, outcome.ternary)
+        _keep(clip, name, outcome.weight)
+        reports[name] = _report(sites[name], how, (outcome.error, outcome.rounded_error), outcome.weight)
         done(len(reports), name)
 
-    _round(clip, names, quantize)
+    _round(clip, plan.bits, quantize)
     with _as_run(clip, quantize):
         rounded = _cosines(original, clip, unseen)
         if settings.method == "gptq" or settings.refit:
             for tower, chunks in _towers(original, clip, plan, pairs):
-                clip.ternary |= tower.calibrate(chunks, quantize, settings, found)
+                tower.calibrate(chunks, quantize, settings, found)
         calibrated = _cosines(original, clip, unseen)
     for name in sorted(set(names) - set(reports)):
         how_too = "rounded" if settings.method == "round" else "rounded: no input of its own to fit it to"
-        reports[name] = _report(sites[name], how_too, (None, None), clip.ternary[name])
+        reports[name] = _report(sites[name], how_too, (None, None), clip.coded[name])
         done(len(reports), name)
     return CalibrationReport(tuple(reports[name] for name in names), calibrated, rounded)
 
 
-def _round(clip: Clip, names: Sequence[str], quantize: Quantize) -> None:
+def _round(clip: Clip, bits: Mapping[str, int | None], quantize: Quantize) -> None:
     """Round every weight: what the walk does not reach stays so, the rest is where the report begins."""
-    for name in names:
+    for name in bits:
         parameter = clip.model.get_parameter(name)
-        clip.ternary[name] = ternarize(parameter, quantize.quantizer, quantize.scale)
+        weight = round_weight(parameter, bits[name], quantize.quantizer, quantize.scale)
+        _keep(clip, name, weight)
         with torch.no_grad():
-            parameter.copy_(clip.ternary[name].dense())
+            parameter.copy_(weight.dense())
+
+
+def _keep(clip: Clip, name: str, weight: CodedTensor) -> None:
+    if isinstance(weight, IntTensor):
+        clip.ints[name] = weight
+    elif isinstance(weight, TernaryTensor):
+        clip.ternary[name] = weight
 
 
 @contextmanager
@@ -105,8 +113,8 @@ def _towers(original: Clip, clip: Clip, plan: Plan, pairs: Pairs) -> Iterator[tu
     }
     for which, (both, chunks) in embeds.items():
         names = [decision.site.name for decision in plan.decisions if decision.site.tower == which]
-        ternary = frozenset(plan.ternary_names) & frozenset(names)
-        yield Tower(original.model, clip.model, both, names, ternary), chunks
+        bits = {name: plan.bits[name] for name in names if name in plan.bits}
+        yield Tower(original.model, clip.model, both, names, bits), chunks
 
 
 @torch.no_grad()
@@ -121,6 +129,6 @@ def _cosines(original: Clip, clip: Clip, pairs: Pairs) -> Cosines:
 
 
 def _report(
-    site: Site, how: str, errors: tuple[float | None, float | None], ternary: TernaryTensor
+    site: Site, how: str, errors: tuple[float | None, float | None], weight: CodedTensor
 ) -> LayerReport:
-    return LayerReport(site.name, site.tower, site.role, how, *errors, ternary.zeros)
+    return LayerReport(site.name, site.tower, site.role, how, *errors, weight.zeros, weight.form)

@@ -1,6 +1,6 @@
 """One layer: its tokens summed, its codes and scales chosen, its bias re-fitted; one norm likewise.
 
-N tokens, I inputs, O outputs.
+N tokens, I inputs, O outputs, V words.
 """
 
 from collections.abc import Iterable
@@ -12,20 +12,24 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from tclip.calibrate.moments import Moments
+from tclip.calibrate.rows import solve_in_turn
 from tclip.calibrate.solver import solve
 from tclip.recipe.schema import Calibrate, Quantize
-from tclip.ternary.quantizers import ternarize
-from tclip.ternary.tensor import TernaryTensor
+from tclip.ternary.integers import round_weight
+from tclip.ternary.tensor import CodedTensor
 
 NORM_RIDGE = 0.3  # as a share of the mean variance: with less, the gains fit the calibration pairs only
+TABLE_DAMPING = (
+    0.1  # ridge on an embedding's output moments: they come from many tokens, and hold for all words
+)
 Chunk = tuple[Tensor, Tensor, Tensor, Tensor | None]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a ternary layer; errors as in LayerReport."""
+    """What became of a layer; errors as in LayerReport."""
 
-    ternary: TernaryTensor
+    weight: CodedTensor
     error: float
     rounded_error: float
 
@@ -72,13 +76,28 @@ def sum_tokens(original: nn.Module, chunks: Iterable[Chunk]) -> Moments:
 
 @torch.no_grad()
 def calibrate_layer(
-    original: nn.Module, student: nn.Module, moments: Moments, quantize: Quantize, settings: Calibrate
+    original: nn.Module,
+    student: nn.Module,
+    moments: Moments,
+    quantize: Quantize,
+    settings: Calibrate,
+    bits: int | None = None,
+    output_OO: Float[Tensor, "O O"] | None = None,
 ) -> Outcome:
-    """Choose a layer's codes and scales, and its bias; put them in place."""
+    """Choose a layer's codes (ternary, or of 4 or 8 bits) and scales, and its bias; put them in place.
+
+    Args:
+        original, student: the layer in both models.
+        moments: of its tokens.
+        quantize, settings: of the recipe.
+        bits: 4 or 8, None for ternary codes.
+        output_OO: what the embedding makes of its outputs (importance.py), where that is known.
+    """
     name, bias = weight_name(original), bias_of(original)
     weight = getattr(original, name)
-    plain = ternarize(weight, quantize.quantizer, quantize.scale)
-    chosen = plain if settings.method == "round" else _solve(weight, moments, bias, quantize, settings)
+    plain = chosen = round_weight(weight, bits, quantize.quantizer, quantize.scale)
+    if settings.method == "gptq":
+        chosen = _solve(weight, moments, bias, quantize, settings, bits, output_OO)
     getattr(student, name).copy_(chosen.dense())
     if settings.refit:
         refit_bias(student, moments)
@@ -95,18 +114,64 @@ def refit_bias(student: nn.Module, moments: Moments) -> None:
 
 
 def _solve(
-    weight: Tensor, moments: Moments, bias: Tensor | None, quantize: Quantize, settings: Calibrate
-) -> TernaryTensor:
+    weight: Tensor,
+    moments: Moments,
+    bias: Tensor | None,
+    quantize: Quantize,
+    settings: Calibrate,
+    bits: int | None,
+    output_OO: Tensor | None,
+) -> CodedTensor:
     fit = moments.fit(has_bias=bias is not None and settings.refit)
     # What the float layer would best be on the student's own inputs, instead of the original's weight.
     target = fit.regressed(weight.flatten(1), settings.damping).reshape(weight.shape)
-    return solve(
+    return solve_in_turn(
         target,
         fit.moment_II,
+        output_OO,
         quantizer=quantize.quantizer,
         granularity=quantize.scale,
+        bits=bits,
         damping=settings.damping,
     )
+
+
+@torch.no_grad()
+def calibrate_table(
+    original: nn.Embedding,
+    student: nn.Embedding,
+    output_OO: Float[Tensor, "O O"],
+    quantize: Quantize,
+    bits: int | None = None,
+) -> Outcome:
+    """Choose codes and scales of an embedding table; put them in place.
+
+    A row is the output for its word: what is kept is what the embedding makes of it. Errors are relative to
+    the rows themselves, all words alike.
+
+    Args:
+        original, student: the table in both models.
+        output_OO: what the embedding makes of the outputs (importance.py).
+        quantize: of the recipe.
+        bits: 4 or 8, None for ternary codes.
+    """
+    weight = original.weight
+    plain = round_weight(weight, bits, quantize.quantizer, quantize.scale)
+    chosen = solve(
+        weight,
+        output_OO,
+        quantizer=quantize.quantizer,
+        granularity=quantize.scale,
+        bits=bits,
+        damping=TABLE_DAMPING,
+    )
+    student.weight.copy_(chosen.dense())
+
+    def error(found: CodedTensor) -> float:
+        missed_VO = found.dense() - weight
+        return float(((missed_VO @ output_OO) * missed_VO).sum() / ((weight @ output_OO) * weight).sum())
+
+    return Outcome(chosen, error(chosen), error(plain))
 
 
 @torch.no_grad()

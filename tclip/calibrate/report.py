@@ -8,7 +8,7 @@ from tclip.progress import Table
 
 @dataclass(frozen=True)
 class LayerReport:
-    """One ternary weight.
+    """One weight with codes and scales.
 
     Attributes:
         name: the parameter.
@@ -19,6 +19,7 @@ class LayerReport:
             None where no output was looked at.
         rounded_error: the same error of the original weight rounded plainly, on the same inputs.
         zeros: share of zero codes.
+        form: "ternary", "4 bits" or "8 bits".
     """
 
     name: str
@@ -28,6 +29,7 @@ class LayerReport:
     error: float | None
     rounded_error: float | None
     zeros: float
+    form: str = "ternary"
 
 
 @dataclass(frozen=True)
@@ -52,14 +54,14 @@ class CalibrationReport:
 
     def tables(self) -> list[Table]:
         """Return the layers' errors by tower and role, where any was looked at, and the cosines."""
-        groups: dict[tuple[str, str], list[LayerReport]] = {}
+        groups: dict[tuple[str, str, str], list[LayerReport]] = {}
         for layer in self.layers:
-            groups.setdefault((layer.tower, layer.role), []).append(layer)
+            groups.setdefault((layer.tower, layer.role, layer.form), []).append(layer)
         rows = [
-            [tower, role, len(layers), _mean(layers, "rounded_error"), _mean(layers, "error")]
-            for (tower, role), layers in groups.items()
+            [*group, len(layers), _mean(layers, "rounded_error"), _mean(layers, "error")]
+            for group, layers in groups.items()
         ]
-        columns = ["tower", "role", "weights", "rounded", "calibrated"]
+        columns = ["tower", "role", "form", "weights", "rounded", "calibrated"]
         cosines = [
             ["image", self.rounded.image, self.calibrated.image],
             ["text", self.rounded.text, self.calibrated.text],
@@ -67,7 +69,7 @@ class CalibrationReport:
         title = "Cosine to the original's embeddings (unseen pairs)"
         tables = [Table(title, ["tower", "rounded", "calibrated"], cosines)]
         if any(layer.error is not None for layer in self.layers):
-            tables.insert(0, Table("Relative output error of the ternary layers (mean)", columns, rows))
+            tables.insert(0, Table("Relative output error of the layers (mean)", columns, rows))
         return tables
 
 

@@ -1,17 +1,19 @@
 """One tower, layer by layer: each layer is fitted on what the ternary layers before it pass on."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from tclip.calibrate.importance import token_weights
+from tclip.calibrate.importance import importance, weight_of
 from tclip.calibrate.layer import (
     Chunk,
     Outcome,
     calibrate_layer,
+    calibrate_table,
     refit_bias,
     refit_norm,
     sum_tokens,
@@ -22,7 +24,6 @@ from tclip.calibrate.steps import Step, find_steps
 from tclip.calibrate.walk import BEFORE, BEHIND, Embed, Walk, find_blocks
 from tclip.models.clip import Inputs
 from tclip.recipe.schema import Calibrate, Quantize
-from tclip.ternary.tensor import TernaryTensor
 
 LAYERS = (nn.Linear, nn.Conv2d, nn.MultiheadAttention)
 Found = Callable[[str, Outcome], None]
@@ -36,43 +37,46 @@ class Tower:
         original, student: the whole models; the student is changed in place.
         embeds: their embeddings of this tower's inputs.
         names: all parameters of the tower.
-        ternary: those to become ternary.
+        bits: of those that are to become codes and scales: 4 or 8, or None of ternary ones.
     """
 
     original: nn.Module
     student: nn.Module
     embeds: tuple[Embed, Embed]
     names: Sequence[str]
-    ternary: frozenset[str]
+    bits: Mapping[str, int | None]
 
     def calibrate(
         self, chunks: Sequence[Inputs], quantize: Quantize, settings: Calibrate, found: Found
-    ) -> dict[str, TernaryTensor]:
-        """Calibrate every layer that runs; return the codes and scales by parameter.
+    ) -> None:
+        """Calibrate every layer that runs.
 
         Args:
             chunks: the tower's inputs.
             quantize, settings: of the recipe.
-            found: told of each ternary parameter and its outcome.
+            found: told of each parameter with codes, and its outcome.
         """
         self._quantize, self._settings, self._found = quantize, settings, found
-        self._tensors: dict[str, TernaryTensor] = {}
-        parts = self._parts()
-        layers = {name: module for name, module in parts.items() if isinstance(module, LAYERS[:2])}
-        self._weights = token_weights(self.embeds[0], layers, chunks)
+        parts = parts_of(self.original, self.names)
+        tables = tables_of(self.original, self.bits)
+        self._importance = importance(self.embeds[0], parts | tables, chunks)
+        if not settings.outputs:
+            self._importance.outputs.clear()
+        if settings.method == "gptq":
+            self._tables(tables)
         with torch.no_grad():
             self._walk(
                 Walk((self.original, self.student), self.embeds, find_blocks(self.names), chunks), parts
             )
-        return self._tensors
 
-    def _parts(self) -> dict[str, nn.Module]:
-        """Return the tower's norms and layers by name."""
-        owners = dict.fromkeys(name.rpartition(".")[0] for name in self.names)
-        modules = {name: self.original.get_submodule(name) for name in owners}
-        return {
-            name: module for name, module in modules.items() if isinstance(module, (*LAYERS, nn.LayerNorm))
-        }
+    def _tables(self, tables: Mapping[str, nn.Embedding]) -> None:
+        for name, table in tables.items():
+            if name in self._importance.outputs:
+                student: Any = self.student.get_submodule(name)
+                bits, output_OO = self.bits[f"{name}.weight"], self._importance.outputs[name]
+                self._found(
+                    f"{name}.weight", calibrate_table(table, student, output_OO, self._quantize, bits)
+                )
 
     def _walk(self, walk: Walk, parts: dict[str, nn.Module]) -> None:
         waiting = list(parts)
@@ -93,7 +97,11 @@ class Tower:
         (name,) = step.names
         reader = name if following is None else following.names[0]
         chunks = (
-            (ours[name], theirs[name], self._weight(reader, index, ours[name].flatten(0, -2)))
+            (
+                ours[name],
+                theirs[name],
+                weight_of(self._importance.tokens, reader, index, ours[name].flatten(0, -2)),
+            )
             for index, (ours, theirs) in enumerate(walk.inputs(segment, step.names))
         )
         refit_norm(self.original.get_submodule(name), self.student.get_submodule(name), chunks)
@@ -102,14 +110,16 @@ class Tower:
         for name in step.names:
             module, student = self.original.get_submodule(name), self.student.get_submodule(name)
             parameter = f"{name}.{weight_name(module)}"
-            if parameter not in self.ternary and not self._settings.refit:
+            if parameter not in self.bits and not self._settings.refit:
                 continue
             moments = sum_tokens(module, self._chunks(walk, segment, step, name))
-            if parameter not in self.ternary:
+            if parameter not in self.bits:
                 refit_bias(student, moments)
                 continue
-            outcome = calibrate_layer(module, student, moments, self._quantize, self._settings)
-            self._tensors[parameter] = outcome.ternary
+            bits, output_OO = self.bits[parameter], self._importance.outputs.get(name)
+            outcome = calibrate_layer(
+                module, student, moments, self._quantize, self._settings, bits, output_OO
+            )
             self._found(parameter, outcome)
 
     def _chunks(self, walk: Walk, segment: str, step: Step, name: str) -> Iterator[Chunk]:
@@ -117,11 +127,19 @@ class Tower:
         recorded = [name, *([step.residual] if step.residual else [])]
         for index, (ours, theirs) in enumerate(walk.inputs(segment, recorded)):
             lacking = ours[step.residual] - theirs[step.residual] if step.residual else None
-            yield ours[name], theirs[name], self._weight(name, index, tokens(module, ours[name])), lacking
+            weight_N = weight_of(self._importance.tokens, name, index, tokens(module, ours[name]))
+            yield ours[name], theirs[name], weight_N, lacking
 
-    def _weight(self, name: str, chunk: int, x_NI: Tensor) -> Tensor:
-        """Return how much each token of a layer counts: all the same where nothing is known of it."""
-        known = self._weights.get(name)
-        if known is None or len(known[chunk]) != len(x_NI):
-            return torch.ones(len(x_NI), device=x_NI.device)
-        return known[chunk]
+
+def parts_of(model: nn.Module, names: Iterable[str]) -> dict[str, nn.Module]:
+    """Return the norms and layers that own the named parameters, by name."""
+    owners = dict.fromkeys(name.rpartition(".")[0] for name in names)
+    modules = {name: model.get_submodule(name) for name in owners}
+    return {name: module for name, module in modules.items() if isinstance(module, (*LAYERS, nn.LayerNorm))}
+
+
+def tables_of(model: nn.Module, names: Iterable[str]) -> dict[str, nn.Embedding]:
+    """Return the embedding tables that own the named parameters, by name."""
+    owners = dict.fromkeys(name.rpartition(".")[0] for name in names)
+    modules = {name: model.get_submodule(name) for name in owners}
+    return {name: module for name, module in modules.items() if isinstance(module, nn.Embedding)}

@@ -1,4 +1,4 @@
-"""Two models walked side by side through one tower, so that no layer is computed more often than needed.
+"""Models walked side by side through one tower, so that no layer is computed more often than needed.
 
 A tower is cut into segments: what lies before its blocks, each block, what lies behind them. The hidden
 states in front of a block are kept, so a block's layers are reached without running what lies before.
@@ -38,7 +38,7 @@ class _AtBlocks(Exception):
 
 
 class Walk:
-    """The original and the student at the same place of one tower.
+    """One model, or the original and the student, at the same place of one tower.
 
     Attributes:
         segments: names of the segments, in order.
@@ -46,15 +46,16 @@ class Walk:
 
     def __init__(
         self,
-        models: tuple[nn.Module, nn.Module],
-        embeds: tuple[Embed, Embed],
+        models: tuple[nn.Module, ...],
+        embeds: tuple[Embed, ...],
         blocks: Sequence[str],
         chunks: Sequence[Inputs],
     ) -> None:
         self._models, self._embeds, self._blocks, self._chunks = models, embeds, list(blocks), chunks
         self.segments = [BEFORE, *blocks, BEHIND] if blocks else [BEHIND]
-        self._hidden: tuple[list[Tensor], list[Tensor]] = ([], [])
+        self._hidden: tuple[list[Tensor], ...] = tuple([] for _ in models)
         self._calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+        self._num_outputs = 0  # of a block, 0 if it returns a tensor by itself
 
     def order(self, segment: str, names: Iterable[str]) -> list[tuple[str, Tensor]]:
         """Return which of the named modules run in a segment, in order, each with its first input."""
@@ -64,17 +65,26 @@ class Walk:
             self._run(0, segment, 0)
         return seen
 
-    def inputs(self, segment: str, names: Sequence[str]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-        """Yield the named modules' inputs chunk by chunk: (of the original, of the student)."""
+    def inputs(self, segment: str, names: Sequence[str]) -> Iterator[tuple[dict[str, Any], ...]]:
+        """Yield the named modules' inputs chunk by chunk, of each model: (the original's, the student's)."""
         for chunk in range(len(self._chunks)):
-            yield self._inputs(0, segment, names, chunk), self._inputs(1, segment, names, chunk)
+            yield tuple(self._inputs(which, segment, names, chunk) for which in range(len(self._models)))
+
+    def embeddings(self, segment: str) -> Tensor:
+        """Return the first model's embeddings of all chunks, running only from a segment on.
+
+        What lies before the blocks, which is little, is run again too, and passed over. The walk must be at
+        the segment, or the segment be BEFORE.
+        """
+        passed = self._passed(segment)
+        return torch.cat([self._embedding(passed, chunk) for chunk in range(len(self._chunks))])
 
     def leave(self, segment: str) -> None:
         """Go on to the next segment: what was computed before it is fixed from now on."""
         if segment == BEFORE:
             self._enter_blocks()
         elif segment != BEHIND:
-            for which in (0, 1):
+            for which in range(len(self._models)):
                 for chunk in range(len(self._chunks)):
                     self._hidden[which][chunk] = self._run(which, segment, chunk)
 
@@ -98,7 +108,29 @@ class Walk:
             return self._until_blocks(which, chunk)
         args, kwargs = self._calls[chunk]
         output = self._models[which].get_submodule(segment)(self._hidden[which][chunk], *args, **kwargs)
+        self._num_outputs = len(output) if isinstance(output, tuple) else 0
         return output[0] if isinstance(output, tuple) else output
+
+    def _passed(self, segment: str) -> list[Any]:
+        if segment == BEHIND:
+            return [self._models[0].get_submodule(block) for block in self._blocks]
+        before = self._blocks[: self._blocks.index(segment)] if segment in self._blocks else []
+        return [self._models[0].get_submodule(block) for block in before]
+
+    def _embedding(self, passed: list[Any], chunk: int) -> Tensor:
+        """Embed a chunk while the blocks that were passed only give the hidden states behind them."""
+
+        def give(*_args: Any, **_kwargs: Any) -> Any:
+            hidden = self._hidden[0][chunk]
+            return (hidden, *[None] * (self._num_outputs - 1)) if self._num_outputs else hidden
+
+        for block in passed:
+            block.forward = give
+        try:
+            return self._embeds[0](self._chunks[chunk])
+        finally:
+            for block in passed:
+                del block.forward
 
     def _until_blocks(self, which: int, chunk: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Run what lies before the blocks; return what the first one is called with."""
@@ -118,7 +150,7 @@ class Walk:
         return caught[0]
 
     def _enter_blocks(self) -> None:
-        for which in (0, 1):
+        for which in range(len(self._models)):
             for chunk in range(len(self._chunks)):
                 args, kwargs = self._until_blocks(which, chunk)
                 hidden = args[0] if args else kwargs.pop("hidden_states")

@@ -1,97 +1,62 @@
 """From the stream to batches of tensors: decode, crop, choose captions, preprocess, tokenize.
 
-B batch, C channels, H height, W width, T tokens.
+M images and N texts of a batch, C channels, H height, W width, T tokens.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from PIL import Image
 from torch import Tensor
 
+from tclip.data.decoder import Decoder, Pixels, Preprocess
 from tclip.data.prefetch import prefetch
-from tclip.data.sample import PairSource, derived
+from tclip.data.sample import PairSource, Sample, derived
 from tclip.data.screen import BrokenImageError, Tally, decode
 from tclip.data.stream import SPARES, Draw, PairStream
-from tclip.data.views import view
+from tclip.data.texts import TextStream
 from tclip.errors import DataError, listed
 
 Inputs = dict[str, Tensor]
-Preprocess = Callable[[list[Image.Image]], Inputs]
 Tokenize = Callable[..., Inputs]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """B pairs of one process, ready for the towers; (key, view) names the pixels, `captions` the words."""
+    """What one process trains on in one step, ready for the towers.
+
+    Attributes:
+        keys, views: (key, view) names the pixels of each of M images.
+        captions: the words of each of N texts.
+        num_pairs: the first so many images and texts belong together; the rest have no partner.
+        images: pixel_values [M, C, H, W], or what the family has.
+        texts: input_ids [N, T], attention_mask where the family has it.
+    """
 
     keys: list[str]
     views: list[int]
     captions: list[str]
-    images: Inputs  # pixel_values [B, C, H, W], or what the family has
-    texts: Inputs  # input_ids [B, T], attention_mask where the family has it
-
-
-@dataclass(frozen=True)
-class Pixels:
-    """What a worker answers: the draws it used, without bytes; their inputs; what it could not decode.
-
-    No draws: too many in a row could not be decoded.
-    """
-
-    draws: list[Draw]
+    num_pairs: int
     images: Inputs
-    broken: list[tuple[str, str]]
+    texts: Inputs
 
 
 @dataclass(frozen=True)
-class Decoder:
-    """Turns a slice of the stream into image inputs. All that a worker process needs, and picklable if
-    `preprocess` is.
+class Extras:
+    """What a step has beside its pairs, for a process.
+
+    Attributes:
+        images: a stream that is not paired, if num_images is above 0.
+        num_images: images without a text.
+        texts: a stream, if num_texts is above 0.
+        num_texts: texts without an image.
     """
 
-    preprocess: Preprocess
-    batch_size: int
-    views: int
-    min_crop: float
-    seed: int
-
-    def __getitem__(self, ahead: list[Draw]) -> Pixels:
-        """Decode a slice (batch_size draws and spares behind them).
-
-        A draw that cannot be decoded is replaced by the next of the global sequence that can: the choice
-        depends on the sequence alone, so it is the same however many processes share it.
-        """
-        images, broken = self._decoded(ahead)
-        late = [(draw.sample.key, broken[place]) for place, draw in enumerate(ahead) if place in broken]
-        chosen = [_stand_in(place, images) for place in range(self.batch_size)]
-        if None in chosen:
-            return Pixels([], {}, late)
-        used = [place for place in chosen if place is not None]
-        seen = [self._view(images[place], ahead[place]) for place in used]
-        own = late[: sum(place < self.batch_size for place in broken)]
-        return Pixels([_emptied(ahead[place]) for place in used], self.preprocess(seen), own)
-
-    def view_index(self, draw: Draw) -> int:
-        """Return which view of the image comes up: each in turn, epoch by epoch, from a start of its own."""
-        first = derived("first view", self.seed, draw.sample.key).randrange(self.views)
-        return (first + draw.epoch) % self.views
-
-    def _decoded(self, ahead: list[Draw]) -> tuple[dict[int, Image.Image], dict[int, str]]:
-        images, broken = dict[int, Image.Image](), dict[int, str]()
-        for place, draw in enumerate(ahead):
-            if place >= self.batch_size and place - 1 not in broken:
-                break  # spares are decoded only if the draw before them was broken
-            try:
-                images[place] = decode(draw.sample.image_bytes)
-            except BrokenImageError as error:
-                broken[place] = str(error)
-        return images, broken
-
-    def _view(self, image: Image.Image, draw: Draw) -> Image.Image:
-        index = self.view_index(draw)
-        return view(image, draw.sample.key, index, views=self.views, seed=self.seed, min_crop=self.min_crop)
+    images: PairStream | None = None
+    num_images: int = 0
+    texts: TextStream | None = None
+    num_texts: int = 0
 
 
 class PairBatches:
@@ -108,6 +73,7 @@ class PairBatches:
         min_crop: float = 0.6,
         captions: Literal["random", "first"] = "random",
         text_tokens: int | None = None,
+        extras: Extras = Extras(),
         workers: int = 0,
         start: int = 0,
     ) -> None:
@@ -121,14 +87,17 @@ class PairBatches:
             views: fixed random crops an image has; 1: the image as it is.
             min_crop: the least area of a crop as a share of the image.
             captions: "random": another for each (seed, epoch, key); "first": always the first.
-            text_tokens: where captions are cut; None: at what the text tower takes.
+            text_tokens: where texts are cut; None: at what the text tower takes.
+            extras: images and texts beside the pairs.
             workers: processes that decode; 0: a thread, one batch ahead.
             start: batches already done.
         """
         self.stream = stream
         self.start = start
         self.workers = workers
-        self._decoder = Decoder(preprocess, batch_size, views, min_crop, stream.seed)
+        self._size = batch_size
+        self._extras = extras
+        self._decoder = Decoder(preprocess, views, min_crop, stream.seed)
         self._tokenize = tokenize
         self._captions = captions
         self._text_tokens = text_tokens
@@ -139,25 +108,31 @@ class PairBatches:
         Raises:
             DataError: more than 1 % of the samples are broken, none is good, or a shard cannot be read.
         """
-        slices = self.stream.slices(self._decoder.batch_size, self.start)
+        streams = [(self.stream, self._size)]
+        if self._extras.images is not None:
+            streams.append((self._extras.images, self._extras.num_images))
+        slices = zip(*(stream.slices(size, self.start) for stream, size in streams), strict=True)
         if self.workers:
             return self._batches(_in_processes(self._decoder, slices, self.workers))
         return prefetch(self._batches(self._decoder[ahead] for ahead in slices))
 
     def _batches(self, decoded: Iterable[Pixels]) -> Iterator[Batch]:
         tally = Tally("decoding")
-        for pixels in decoded:
+        for index, pixels in enumerate(decoded, self.start):
             if not pixels.draws:
                 broken = [f"{key}: {reason}" for key, reason in pixels.broken[-SPARES - 1 :]]
                 raise DataError(f"{SPARES + 1} images in a row cannot be decoded:{listed(broken)}")
             for key, reason in pixels.broken:
                 tally.bad(key, reason)
             tally.seen += len(pixels.draws) - len(pixels.broken)
-            captions = [self._caption(draw) for draw in pixels.draws]
+            captions = [self._caption(draw) for draw in pixels.draws[: self._size]]
+            if self._extras.texts is not None:
+                captions += self._extras.texts.batch(index, self._extras.num_texts)
             yield Batch(
                 keys=[draw.sample.key for draw in pixels.draws],
                 views=[self._decoder.view_index(draw) for draw in pixels.draws],
                 captions=captions,
+                num_pairs=self._size,
                 images=pixels.images,
                 texts=self._tokenize(captions, max_tokens=self._text_tokens),
             )
@@ -177,30 +152,37 @@ def take_pairs(sources: Sequence[PairSource], n: int, seed: int = 0) -> list[tup
     Raises:
         DataError: more than 1 % of the samples are broken, or none is good.
     """
-    pairs: list[tuple[Image.Image, str]] = []
+    taken = _take(PairStream(sources, seed=seed, shuffle_buffer=max(1000, n)), n)
+    return [
+        (image, derived("caption", seed, 0, sample.key).choice(sample.captions)) for sample, image in taken
+    ]
+
+
+def take_images(sources: Sequence[PairSource], n: int, seed: int = 0) -> list[Image.Image]:
+    """Return n decoded images, drawn as `take_pairs` draws; captions are not asked for.
+
+    Raises:
+        DataError: more than 1 % of the samples are broken, or none is good.
+    """
+    stream = PairStream(sources, seed=seed, shuffle_buffer=max(1000, n), paired=False)
+    return [image for _, image in _take(stream, n)]
+
+
+def _take(stream: PairStream, n: int) -> list[tuple[Sample, Image.Image]]:
+    taken: list[tuple[Sample, Image.Image]] = []
     tally = Tally("decoding")
-    for sample in PairStream(sources, seed=seed, shuffle_buffer=max(1000, n)).epoch(0):
+    for sample in stream.epoch(0):
         try:
-            pairs.append(
-                (decode(sample.image_bytes), derived("caption", seed, 0, sample.key).choice(sample.captions))
-            )
+            taken.append((sample, decode(sample.image_bytes)))
             tally.good()
         except BrokenImageError as error:
             tally.bad(sample.key, str(error))
-        if len(pairs) == n:
+        if len(taken) == n:
             break
-    return pairs
+    return taken
 
 
-def _stand_in(place: int, images: dict[int, Image.Image]) -> int | None:
-    return next((candidate for candidate in range(place, place + SPARES + 1) if candidate in images), None)
-
-
-def _emptied(draw: Draw) -> Draw:
-    return replace(draw, sample=replace(draw.sample, image_bytes=b""))
-
-
-def _in_processes(decoder: Decoder, slices: Iterator[list[Draw]], workers: int) -> Iterable[Any]:
+def _in_processes(decoder: Decoder, slices: Iterator[tuple[list[Draw], ...]], workers: int) -> Iterable[Any]:
     import torch
     from torch.utils.data import DataLoader
 

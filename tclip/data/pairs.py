@@ -28,10 +28,20 @@ def open_pairs(spec: str, split: str = "train") -> PairSource:
     Raises:
         DataError: nothing is there, the split is not, or it is no data that a reader knows.
     """
-    for reader in READERS:
-        if (source := reader(spec, split)) is not None:
-            return source
-    raise DataError(_not_known(spec))
+    source = find_source(spec, split)
+    if source is None:
+        raise DataError(not_known(spec))
+    return source
+
+
+def find_source(spec: str, split: str) -> PairSource | None:
+    """Return what the first reader that knows the spec makes of it; None if no reader does.
+
+    Raises:
+        DataError: a reader knows it, but it is broken or lacks the split.
+    """
+    found = (reader(spec, split) for reader in READERS)
+    return next((source for source in found if source is not None), None)
 
 
 def find_folder(spec: str) -> tuple[Folder | None, str | None]:
@@ -65,7 +75,8 @@ def _open_folder(spec: str, split: str) -> PairSource | None:
     return source
 
 
-def _not_known(spec: str) -> str:
+def not_known(spec: str) -> str:
+    """Return a sentence that says what was looked for where no reader knows a spec."""
     path = Path(spec)
     if path.is_dir():
         return (

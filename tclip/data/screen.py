@@ -45,9 +45,14 @@ def decode(image_bytes: bytes) -> Image.Image:
         raise BrokenImageError(f"{type(error).__name__}: {error}") from error
 
 
-def flaw(sample: Sample) -> str | None:
-    """Return what is wrong with a sample, or None; a function of its content alone."""
-    if not sample.captions:
+def flaw(sample: Sample, *, paired: bool = True) -> str | None:
+    """Return what is wrong with a sample, or None; a function of its content alone.
+
+    Args:
+        sample: what is looked at.
+        paired: whether it needs a caption.
+    """
+    if paired and not sample.captions:
         return "no caption"
     if not sample.image_bytes:
         return "no image"

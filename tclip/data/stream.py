@@ -31,6 +31,7 @@ class PairStream:
 
     An epoch yields every good sample once. Memory is bounded by the shuffle buffer (encoded samples) and
     one global batch. Keys get the name of their source in front, so they are unique over all sources.
+    With `paired` false, captions are not asked for: images alone, whose keys begin with "images/".
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class PairStream:
         shuffle_buffer: int = 1000,
         rank: int = 0,
         world_size: int = 1,
+        paired: bool = True,
     ) -> None:
         if not sources:
             raise DataError("No data are given: name at least one source of image-text pairs.")
@@ -51,6 +53,7 @@ class PairStream:
         self.shuffle_buffer = shuffle_buffer
         self.rank = rank
         self.world_size = world_size
+        self.paired = paired
 
     def fingerprint(self) -> str:
         """Return a hex hash of the data, whatever the seed and the number of processes."""
@@ -120,7 +123,7 @@ class PairStream:
 
     def _good(self, epoch: int, tally: Tally) -> Iterator[Sample]:
         for sample in self._interleaved(epoch):
-            if (reason := flaw(sample)) is not None:
+            if (reason := flaw(sample, paired=self.paired)) is not None:
                 tally.bad(sample.key, reason)
                 continue
             tally.good()
@@ -149,7 +152,8 @@ class PairStream:
         names = []
         for source in self.sources:
             seen[source.name] += 1
-            names.append(source.name if seen[source.name] == 1 else f"{source.name}#{seen[source.name]}")
+            name = source.name if seen[source.name] == 1 else f"{source.name}#{seen[source.name]}"
+            names.append(name if self.paired else f"images/{name}")
         return names
 
 

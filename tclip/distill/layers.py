@@ -1,6 +1,6 @@
 """Losses on what happens inside the towers, for a teacher of the student's own shape.
 
-B batch, T tokens, D width, H heads, K width of a head.
+B batch, T tokens, S tokens of the whole batch that are read, D width, H heads, K width of a head, N texts.
 """
 
 import re
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -65,24 +65,33 @@ class LayerLosses:
             for handle in handles:
                 handle.remove()
 
-    def losses(self, average: Average) -> dict[str, Float[Tensor, ""]]:
+    def losses(self, average: Average, real_NT: Bool[Tensor, "N T"]) -> dict[str, Float[Tensor, ""]]:
         """Return the weighted losses of what was recorded, by name; empty if none is switched on.
 
         Args:
             average: takes the mean of a tensor over all processes.
+            real_NT: which tokens of the texts are compared; of images all are.
         """
         if not self.active:
             return {}
         student, teacher = self._seen
         found = {}
         if self._weights.layers > 0:
-            errors = [relative_error(student[name], teacher[name], average) for name in self._blocks]
+            errors = [relative_error(*self._tokens(name, real_NT), average) for name in self._blocks]
             found["layers"] = self._weights.layers * _mean(errors)
         if self._weights.attention > 0:
             names = [name for name in student if name.rpartition(".")[2] in _RELATIONS]
             relations = [relation_divergence(student[n], teacher[n], self._heads(n)) for n in names]
             found["attention"] = self._weights.attention * _mean(relations)
         return found
+
+    def _tokens(self, name: str, real_NT: Bool[Tensor, "N T"]) -> tuple[Tensor, Tensor]:
+        """Return the student's and the teacher's hidden states behind a block, one row a token."""
+        student_BTD, teacher_BTD = (seen[name] for seen in self._seen)
+        if name.startswith("text"):
+            real_NT = real_NT.to(student_BTD.device)
+            return student_BTD[real_NT], teacher_BTD[real_NT]
+        return student_BTD.flatten(0, 1), teacher_BTD.flatten(0, 1)
 
     def _watched(self, model: nn.Module) -> list[str]:
         last = _last_blocks(self._blocks)
@@ -107,17 +116,17 @@ class LayerLosses:
 
 
 def relative_error(
-    student_BTD: Float[Tensor, "B T D"], teacher_BTD: Float[Tensor, "B T D"], average: Average
+    student_SD: Float[Tensor, "S D"], teacher_SD: Float[Tensor, "S D"], average: Average
 ) -> Float[Tensor, ""]:
     """Squared difference of two hidden states relative to the teacher's variance (0: equal).
 
     The variance is that of all processes' rows: relative to its own, a process would weigh its rows by how
     alike they happen to be.
     """
-    teacher_BTD = teacher_BTD.detach().float()
-    error = (student_BTD.float() - teacher_BTD).square().mean()
-    mean_D = average(teacher_BTD.mean(dim=(0, 1)))
-    variance = average((teacher_BTD - mean_D).square().mean())
+    teacher_SD = teacher_SD.detach().float()
+    error = (student_SD.float() - teacher_SD).square().mean()
+    mean_D = average(teacher_SD.mean(dim=0))
+    variance = average((teacher_SD - mean_D).square().mean())
     return error / variance.clamp(min=1e-6)
 
 

@@ -1,11 +1,9 @@
 """The training loop, on Hugging Face Accelerate: one CPU, one GPU or many processes, the same lines.
 
-B pairs of the global batch, E the student's embedding, F the teacher's.
+Of the global batch: B pairs, M images, N texts, the pairs first. E the student's embedding, F the teacher's.
 """
 
-import json
 import math
-import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -21,10 +19,12 @@ from torch import Tensor
 from tclip.data.loader import Batch
 from tclip.distill.checkpoint import Position, checkpoints, load_checkpoint, save_checkpoint
 from tclip.distill.layers import LayerLosses
+from tclip.distill.log import add_line, cut_log
 from tclip.distill.losses import Views, embedding_losses
 from tclip.distill.schedule import Budget, learning_rate, strength
 from tclip.distill.student import Student, parameter_groups, quantized_once
 from tclip.distill.teacher import Teacher
+from tclip.distill.tracking import Tracker
 from tclip.errors import TrainingError
 from tclip.progress import Progress
 from tclip.recipe.schema import Train
@@ -45,6 +45,7 @@ class Trainer:
         train: the recipe's section.
         folder: where checkpoints and the log go.
         progress: who is told.
+        tracker: who is told of every line of the log too.
     """
 
     accelerator: Any
@@ -53,6 +54,7 @@ class Trainer:
     train: Train
     folder: Path
     progress: Progress
+    tracker: Tracker
 
     def __post_init__(self) -> None:
         groups = parameter_groups(self.student, self.train)
@@ -70,7 +72,7 @@ class Trainer:
             self.budget = Budget(self.train.steps, self.train.minutes, position.step, position.seconds)
             self.first_loss = position.first_loss
         if self.accelerator.is_main_process:
-            _cut_log(self.folder / "log.jsonl", self.budget.step)
+            cut_log(self.folder, self.budget.step)
         return self.budget.step
 
     def run(self, batches: Iterator[Batch]) -> None:
@@ -122,22 +124,27 @@ class Trainer:
                     targets = (self.teacher.clip.embed_images(own), self.teacher.clip.embed_texts(texts))
             else:
                 targets = self.teacher.embed(batch)
-        image_BE, text_BE, image_BF, text_BF = (self._global(x.float()) for x in embeddings)
-        teacher_image_BF, teacher_text_BF = (self._global(x.detach().float()) for x in targets)
+        image_ME, text_NE, image_MF, text_NF = (self._global(x.float(), batch.num_pairs) for x in embeddings)
+        teacher_image_MF, teacher_text_NF = (
+            self._global(x.detach().float(), batch.num_pairs) for x in targets
+        )
+        num_pairs = batch.num_pairs * self.accelerator.num_processes
         model: Any = self.student.model
         teacher = self.teacher.clip.model
         views = Views(
-            image_BE,
-            text_BE,
-            image_BF,
-            text_BF,
-            teacher_image_BF,
-            teacher_text_BF,
+            image_ME[:num_pairs],
+            text_NE[:num_pairs],
+            image_MF,
+            text_NF,
+            teacher_image_MF,
+            teacher_text_NF,
             scale=model.logit_scale.detach().exp().reshape(()),
             bias=model.logit_bias.detach().reshape(()) if hasattr(model, "logit_bias") else None,
             teacher_scale=teacher.logit_scale.detach().exp().reshape(()),
         )
-        return embedding_losses(views, self.train.losses) | self.layers.losses(self._averaged)
+        return embedding_losses(views, self.train.losses) | self.layers.losses(
+            self._averaged, self.student.real_tokens(texts)
+        )
 
     def _total(self, losses: dict[str, Tensor]) -> Float[Tensor, ""]:
         """Add the losses up so that the wrapper's average of gradients is that of one process with all rows.
@@ -152,10 +159,14 @@ class Trainer:
     def _averaged(self, value: Tensor) -> Tensor:
         return value if self.accelerator.num_processes == 1 else self.accelerator.reduce(value, "mean")
 
-    def _global(self, local: Float[Tensor, "b E"]) -> Float[Tensor, "B E"]:
-        """Join the rows of all processes in order; gradients flow through this process's own."""
+    def _global(self, local: Float[Tensor, "r D"], num_pairs: int) -> Float[Tensor, "R D"]:
+        """Join the rows of all processes, all pairs first; gradients flow through this process's own."""
         if self.accelerator.num_processes == 1:
             return local
+        parts = [self._gathered(part) for part in (local[:num_pairs], local[num_pairs:]) if len(part)]
+        return torch.cat(parts)
+
+    def _gathered(self, local: Tensor) -> Tensor:
         gathered = self.accelerator.gather(local.detach().contiguous())
         first = self.accelerator.process_index * len(local)
         return torch.cat([gathered[:first], local, gathered[first + len(local) :]])
@@ -192,9 +203,11 @@ class Trainer:
                 "seconds": round(self.budget.elapsed, 2),
                 "loss": total,
                 **losses,
+                "lr": rate,
+                "grad_norm": norm,
             }
-            with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
-                log.write(json.dumps(line | {"lr": rate, "grad_norm": norm}) + "\n")
+            add_line(self.folder, line)
+            self.tracker.tell(line)
 
     def _save(self) -> None:
         if self.accelerator.is_main_process:
@@ -205,24 +218,6 @@ class Trainer:
     @property
     def _plain_optimizer(self) -> torch.optim.Optimizer:
         return self.optimizer.optimizer
-
-
-def _cut_log(path: Path, step: int) -> None:
-    """Drop the log's lines behind a step: they will be written again."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.is_file():
-        return
-    kept = [line for line in path.read_text(encoding="utf-8").splitlines() if _step_of(line) <= step]
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text("".join(f"{line}\n" for line in kept if step), encoding="utf-8")
-    temporary.replace(path)
-
-
-def _step_of(line: str) -> float:
-    try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError):
-        return math.inf  # a line that was being written when the process was killed
 
 
 @contextmanager

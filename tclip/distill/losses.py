@@ -1,6 +1,7 @@
 """What the student is asked to learn, one function a loss. A new loss is one function and one registry line.
 
-All embeddings are L2-normalised. B pairs of the whole (global) batch, E embedding.
+All embeddings are L2-normalised. Of the whole (global) batch: B pairs, M images and N texts, the pairs first.
+E the student's embedding, F the teacher's.
 """
 
 from collections.abc import Callable
@@ -19,23 +20,27 @@ class Views:
     """What one batch looks like to the student and to the teacher.
 
     Attributes:
-        image_BE, text_BE: the student's embeddings; gradients flow through them.
-        projected_image_BF, projected_text_BF: the same in the teacher's space (equal to the above when
-            the widths agree).
-        teacher_image_BF, teacher_text_BF: the teacher's embeddings.
+        image_BE, text_BE: the student's embeddings of the pairs; gradients flow through them.
+        projected_image_MF, projected_text_NF: the student's embeddings of all images and texts, in the
+            teacher's space.
+        teacher_image_MF, teacher_text_NF: the teacher's embeddings of the same.
         scale, bias: the student's exp(logit_scale) and logit_bias (None unless the family is SigLIP's).
         teacher_scale: the teacher's exp(logit_scale).
     """
 
     image_BE: Float[Tensor, "B E"]
     text_BE: Float[Tensor, "B E"]
-    projected_image_BF: Float[Tensor, "B F"]
-    projected_text_BF: Float[Tensor, "B F"]
-    teacher_image_BF: Float[Tensor, "B F"]
-    teacher_text_BF: Float[Tensor, "B F"]
+    projected_image_MF: Float[Tensor, "M F"]
+    projected_text_NF: Float[Tensor, "N F"]
+    teacher_image_MF: Float[Tensor, "M F"]
+    teacher_text_NF: Float[Tensor, "N F"]
     scale: Float[Tensor, ""]
     bias: Float[Tensor, ""] | None
     teacher_scale: Float[Tensor, ""]
+
+    def paired(self, rows: Float[Tensor, "R D"]) -> Float[Tensor, "B D"]:
+        """Return of the rows of all images, or of all texts, those that have a partner."""
+        return rows[: len(self.image_BE)]
 
 
 Loss = Callable[[Views], Float[Tensor, ""]]
@@ -54,13 +59,13 @@ def contrastive(views: Views) -> Float[Tensor, ""]:
 
 
 def feature(views: Views) -> Float[Tensor, ""]:
-    """Squared distance to the teacher's embeddings, 2 (1 - cos), mean of both towers.
+    """Squared distance to the teacher's embeddings, 2 (1 - cos), mean of both towers; it needs no pairs.
 
     CLIP-KD's FD (arXiv 2307.12732, eq. 5), summed over the embedding instead of averaged: its weight
     2000 there is 2000 / E here.
     """
-    image = (views.projected_image_BF - views.teacher_image_BF).square().sum(-1).mean()
-    text = (views.projected_text_BF - views.teacher_text_BF).square().sum(-1).mean()
+    image = (views.projected_image_MF - views.teacher_image_MF).square().sum(-1).mean()
+    text = (views.projected_text_NF - views.teacher_text_NF).square().sum(-1).mean()
     return (image + text) / 2
 
 
@@ -69,8 +74,9 @@ def interactive(views: Views) -> Float[Tensor, ""]:
 
     CLIP-KD's ICL (arXiv 2307.12732, eq. 9-11).
     """
-    image_to_text_BB = views.teacher_scale * views.projected_image_BF @ views.teacher_text_BF.T
-    text_to_image_BB = views.teacher_scale * views.projected_text_BF @ views.teacher_image_BF.T
+    image_BF, text_BF = views.paired(views.projected_image_MF), views.paired(views.projected_text_NF)
+    image_to_text_BB = views.teacher_scale * image_BF @ views.paired(views.teacher_text_NF).T
+    text_to_image_BB = views.teacher_scale * text_BF @ views.paired(views.teacher_image_MF).T
     pairs_B = torch.arange(len(image_to_text_BB), device=image_to_text_BB.device)
     return (
         functional.cross_entropy(image_to_text_BB, pairs_B)
@@ -84,7 +90,8 @@ def similarity(views: Views) -> Float[Tensor, ""]:
     CLIP-KD's CRD (arXiv 2307.12732, eq. 2-4), TinyCLIP's affinity mimicking.
     """
     student_BB = views.scale * views.image_BE @ views.text_BE.T
-    teacher_BB = views.teacher_scale * views.teacher_image_BF @ views.teacher_text_BF.T
+    teacher_image_BF = views.paired(views.teacher_image_MF)
+    teacher_BB = views.teacher_scale * teacher_image_BF @ views.paired(views.teacher_text_NF).T
     return (_row_divergence(student_BB, teacher_BB) + _row_divergence(student_BB.T, teacher_BB.T)) / 2
 
 

@@ -1,16 +1,20 @@
 """The stage `train`: from the calibrated model to the trained one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from PIL import Image
 
-from tclip.data.loader import PairBatches
+from tclip.data.images import open_images
+from tclip.data.loader import Extras, PairBatches
 from tclip.data.pairs import open_pairs
+from tclip.data.sample import PairSource, digest
 from tclip.data.stream import PairStream
+from tclip.data.texts import TextStream, open_texts
 from tclip.distill.loop import Trainer
 from tclip.distill.student import Student, make_trainable
 from tclip.distill.teacher import embedding_width, make_teacher
+from tclip.distill.tracking import Tracker
 from tclip.errors import TrainingError
 from tclip.models.clip import Clip, Inputs
 from tclip.models.load import load_dense
@@ -27,7 +31,7 @@ def train(run: Run, progress: Progress) -> None:
 
     Raises:
         TrainingError: the loss is not finite or has exploded, a checkpoint is of another recipe, or the
-            batch cannot be shared out among the processes.
+            batch cannot be shared out among the processes, or the tracker is not installed.
         DataError: the data cannot be read.
     """
     from accelerate.utils import set_seed
@@ -37,13 +41,10 @@ def train(run: Run, progress: Progress) -> None:
         progress.note("train: the recipe trains nothing (train: null)")
         return
     set_seed(settings.seed)
-    accelerator = _accelerator(settings)
-    if settings.batch_size % accelerator.num_processes:
-        raise TrainingError(
-            f"train.batch_size {settings.batch_size} cannot be shared out evenly among "
-            f"{accelerator.num_processes} processes: set a multiple of {accelerator.num_processes}."
-        )
-    student_clip, teacher_clip = _models(run, accelerator.device)
+    tracker = Tracker(run)
+    accelerator = _accelerator(settings, **tracker.accelerator_settings())
+    _check_shares(settings, accelerator.num_processes)
+    student_clip, teacher_clip = _models(run, settings.margin, accelerator.device)
     same = _same_inputs(student_clip, teacher_clip)
     if not all(same) and (settings.losses.layers > 0 or settings.losses.attention > 0):
         raise TrainingError(
@@ -51,30 +52,48 @@ def train(run: Run, progress: Progress) -> None:
             f"{teacher_clip.source.id} has another tokenizer or image preprocessing: leave teacher.id null, "
             "or set both weights to 0."
         )
-    stream = _stream(recipe, settings, accelerator)
+    stream = _stream(recipe.data.train, open_pairs, recipe, accelerator)
+    extras = _extras(recipe, settings, student_clip, accelerator)
+    streams = [stream, extras.images] if extras.images else [stream]
     teacher = make_teacher(
-        teacher_clip, recipe.data, stream.fingerprint(), seed=settings.seed, cached=recipe.teacher.cache
+        teacher_clip,
+        recipe.data,
+        digest(*(each.fingerprint() for each in streams)),
+        seed=settings.seed,
+        cached=recipe.teacher.cache,
     )
     student = Student(student_clip, embedding_width(student_clip), teacher.width).to(accelerator.device)
-    trainer = Trainer(accelerator, student, teacher, settings, run.steps, progress)
+    trainer = Trainer(accelerator, student, teacher, settings, run.steps, progress, tracker)
     start = trainer.resume()
     if start:
         progress.note(f"train: going on from step {start}")
-    trainer.run(iter(_batches(recipe, settings, stream, (student_clip, teacher_clip), same, start)))
+    batches = _batches(recipe, settings, stream, extras, (student_clip, teacher_clip), same, start)
+    with tracker.telling(accelerator, start):
+        trainer.run(iter(batches))
     if accelerator.is_main_process:
         student_clip.ternary = detach(student_clip.model)
         write_packed(student_clip, run.trained, "float32")
     accelerator.wait_for_everyone()
 
 
-def _accelerator(settings: Train) -> Any:
+def _check_shares(settings: Train, num_processes: int) -> None:
+    sizes = {key: getattr(settings, key) for key in ("batch_size", "extra_images", "extra_texts")}
+    uneven = [f"train.{key} {size}" for key, size in sizes.items() if size % num_processes]
+    if uneven:
+        raise TrainingError(
+            f"{', '.join(uneven)} cannot be shared out evenly among {num_processes} processes: "
+            f"set a multiple of {num_processes}."
+        )
+
+
+def _accelerator(settings: Train, **tracking: Any) -> Any:
     from accelerate import Accelerator
     from accelerate.utils import DistributedDataParallelKwargs
 
     # Families differ in which weights take part (poolers, biases): let the wrapper find out.
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
     precision = {"float32": "no", "bfloat16": "bf16"}.get(settings.precision) or _best_precision()
-    return Accelerator(mixed_precision=precision, kwargs_handlers=[unused])
+    return Accelerator(mixed_precision=precision, kwargs_handlers=[unused], **tracking)
 
 
 def _best_precision() -> str:
@@ -86,10 +105,10 @@ def _best_precision() -> str:
     return "bf16" if torch.cpu._is_amx_tile_supported() else "no"
 
 
-def _models(run: Run, device: Any) -> tuple[Clip, Clip]:
+def _models(run: Run, margin: float, device: Any) -> tuple[Clip, Clip]:
     recipe = run.recipe
     original = load_dense(str(recipe.model.id), recipe.model.revision)
-    student = make_trainable(original, load_packed(run.calibrated), recipe.quantize)
+    student = make_trainable(original, load_packed(run.calibrated), recipe.quantize, margin)
     teacher_id = recipe.teacher.id or str(recipe.model.id)
     teacher = load_dense(teacher_id, recipe.teacher.revision if recipe.teacher.id else recipe.model.revision)
     student.model.to(device)
@@ -97,13 +116,33 @@ def _models(run: Run, device: Any) -> tuple[Clip, Clip]:
     return student, teacher
 
 
-def _stream(recipe: Recipe, settings: Train, accelerator: Any) -> PairStream:
+def _stream(
+    specs: Sequence[str], reader: Callable[[str, str], PairSource], recipe: Recipe, accelerator: Any
+) -> PairStream:
     return PairStream(
-        [open_pairs(spec, recipe.data.split) for spec in recipe.data.train],
-        seed=settings.seed,
+        [reader(spec, recipe.data.split) for spec in specs],
+        seed=recipe.train.seed if recipe.train else 0,
         shuffle_buffer=recipe.data.shuffle,
         rank=accelerator.process_index,
         world_size=accelerator.num_processes,
+        paired=reader is open_pairs,
+    )
+
+
+def _extras(recipe: Recipe, settings: Train, student: Clip, accelerator: Any) -> Extras:
+    world, data = accelerator.num_processes, recipe.data
+    return Extras(
+        images=_stream(data.images, open_images, recipe, accelerator) if settings.extra_images else None,
+        num_images=settings.extra_images // world,
+        texts=TextStream(
+            [open_texts(spec, student.tokenizer) for spec in data.texts],
+            seed=settings.seed,
+            rank=accelerator.process_index,
+            world_size=world,
+        )
+        if settings.extra_texts
+        else None,
+        num_texts=settings.extra_texts // world,
     )
 
 
@@ -111,6 +150,7 @@ def _batches(
     recipe: Recipe,
     settings: Train,
     stream: PairStream,
+    extras: Extras,
     models: tuple[Clip, Clip],
     same: tuple[bool, bool],
     start: int,
@@ -125,6 +165,7 @@ def _batches(
         min_crop=recipe.data.min_crop,
         captions=recipe.data.captions,
         text_tokens=recipe.data.text_tokens,
+        extras=extras,
         workers=settings.workers,
         start=start,
     )

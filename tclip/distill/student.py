@@ -1,12 +1,12 @@
 """The student in training: a CLIP with latent ternary weights, as one module that a wrapper can hold.
 
-B batch, E the student's embedding, F the teacher's.
+M images, N texts, E the student's embedding, F the teacher's.
 """
 
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -29,20 +29,30 @@ class Student(nn.Module):
 
     def forward(
         self, images: Inputs, texts: Inputs
-    ) -> tuple[Float[Tensor, "B E"], Float[Tensor, "B E"], Float[Tensor, "B F"], Float[Tensor, "B F"]]:
+    ) -> tuple[Float[Tensor, "M E"], Float[Tensor, "N E"], Float[Tensor, "M F"], Float[Tensor, "N F"]]:
         """Return image and text embeddings, then the same in the teacher's space; all L2-normalised."""
         (clip,) = self._clip
-        image_BE, text_BE = clip.embed_images(images), clip.embed_texts(texts)
-        image_BF = nn.functional.normalize(self.project_image(image_BE), dim=-1)
-        text_BF = nn.functional.normalize(self.project_text(text_BE), dim=-1)
-        return image_BE, text_BE, image_BF, text_BF
+        image_ME, text_NE = clip.embed_images(images), clip.embed_texts(texts)
+        image_MF = nn.functional.normalize(self.project_image(image_ME), dim=-1)
+        text_NF = nn.functional.normalize(self.project_text(text_NE), dim=-1)
+        return image_ME, text_NE, image_MF, text_NF
+
+    def real_tokens(self, texts: Inputs) -> Bool[Tensor, "N T"]:
+        """Return which tokens of texts are read: not the padding behind their ends."""
+        return self._clip[0].real_tokens(texts)
 
 
-def make_trainable(original: Clip, calibrated: Clip, quantize: Quantize) -> Clip:
+def make_trainable(original: Clip, calibrated: Clip, quantize: Quantize, margin: float) -> Clip:
     """Put latent weights under the ternary ones: the original's, moved into the calibrated codes' cells.
 
-    Everything that stays float is taken from the calibrated model. The original is changed in place
-    and returned. The logit scale and bias are not trained: they are the original's calibration.
+    Everything that stays float is taken from the calibrated model, and so are the weights that keep 4 or 8
+    bits, which are not trained: their rounding is too fine for a step to cross. The original is changed in
+    place and returned. The logit scale and bias are not trained: they are the original's calibration.
+
+    Args:
+        original, calibrated: the model before and after calibration.
+        quantize: of the recipe.
+        margin: how far inside its code's cell a latent weight starts, as a share of the scale, in [0, 0.5].
     """
     names = list(calibrated.ternary)
     state = dict(calibrated.model.named_parameters())
@@ -52,9 +62,11 @@ def make_trainable(original: Clip, calibrated: Clip, quantize: Quantize) -> Clip
                 parameter.copy_(state[name])
     learned = quantize.quantizer == "learned"
     starts = {name: calibrated.ternary[name] if learned else None for name in names}
-    attach(original.model, starts, quantize.quantizer, quantize.scale)
+    attach(original.model, starts, quantize.quantizer, quantize.scale, margin)
+    original.ints = calibrated.ints
+    fixed = {"logit_scale", "logit_bias", *calibrated.ints}
     for name, parameter in original.model.named_parameters():
-        parameter.requires_grad_(name not in ("logit_scale", "logit_bias"))
+        parameter.requires_grad_(name not in fixed)
     if quantize.activations == "int8":
         quantize_activations(original.model, names)
     original.activations = quantize.activations

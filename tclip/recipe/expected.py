@@ -25,12 +25,14 @@ def _alternatives(node: JsonSchema) -> list[JsonSchema]:
 def _at(keys: Keys) -> list[JsonSchema]:
     found = [_document()]
     for key in keys:
-        inner = [
-            node.get("items") if isinstance(key, int) else node.get("properties", {}).get(key)
-            for node in found
-        ]
+        inner = [node.get("items") if isinstance(key, int) else _under(node, key) for node in found]
         found = [choice for node in inner if node for choice in _alternatives(node)]
     return found
+
+
+def _under(node: JsonSchema, key: str) -> JsonSchema | None:
+    """What stands under a key: of a section that knows it, or of a mapping that takes any."""
+    return node.get("properties", {}).get(key) or node.get("additionalProperties")
 
 
 def kinds_at(keys: Keys) -> set[str]:
@@ -45,7 +47,7 @@ def keys_at(keys: Keys) -> list[str]:
 
 def choices_at(keys: Keys) -> list[str]:
     """Return the words among which a place chooses; empty where it does not choose among words."""
-    return [choice for node in _at(keys) for choice in node.get("enum", [])]
+    return [str(choice) for node in _at(keys) for choice in node.get("enum", [])]
 
 
 def places_of(key: str, section: Keys = ()) -> list[str]:
@@ -74,6 +76,8 @@ def _words(node: JsonSchema) -> str:
         return str(node.get("description", f"text like {node['pattern']}")).removesuffix(".")
     if kind == "array":
         return f"a list whose items are {_words(node['items'])}"
+    if kind == "object" and node.get("additionalProperties"):
+        return f"a mapping of names to {_words(node['additionalProperties'])}"
     if kind == "object":
         return f"a section (keys: {', '.join(node.get('properties', {}))})"
     if kind == "null":

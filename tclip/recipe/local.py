@@ -8,12 +8,13 @@ from tclip.errors import did_you_mean
 
 _FILE_ENDINGS = (".tar", ".tar.gz", ".tgz", ".csv", ".tsv", ".jsonl")
 _PATTERN = re.compile(r"[*?\[{]")
+WORDS = "words"  # in data.texts: no file, but the model's own words (data/texts.py)
 _HUB_PARTS = 2  # owner/name
 
 
 def is_local(name: str) -> bool:
     """Whether a name is surely a local path or pattern: neither an address (hf://) nor like owner/name."""
-    if "://" in name:
+    if "://" in name or name == WORDS:
         return False
     return (
         name.startswith((".", "/", "~"))

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tclip.errors import RecipeError, listed
-from tclip.recipe.local import is_local, missing
+from tclip.recipe.local import WORDS, is_local, missing
 from tclip.recipe.schema import Recipe
 
 
@@ -29,8 +29,10 @@ def check_recipe(recipe: Recipe, earlier: Recipe | None = None) -> None:
 def _problems(recipe: Recipe) -> Iterator[str]:
     yield from _model(recipe)
     yield from _pairs(recipe)
+    yield from _extras(recipe)
     yield from _sources(recipe)
     yield from _forms(recipe)
+    yield from filter(None, [tracker_problem(recipe)])
 
 
 def _model(recipe: Recipe) -> Iterator[str]:
@@ -53,11 +55,39 @@ def _pairs(recipe: Recipe) -> Iterator[str]:
             "data.calibrate is empty but calibration needs image-text pairs: name a source, or set "
             "calibrate.method to round and calibrate.refit to false."
         )
+    elif not data.train and not data.calibrate and recipe.quantize.budget:
+        yield (
+            "data.calibrate is empty but quantize.budget is shared out by what each weight costs on "
+            "image-text pairs: name a source, or set quantize.budget to null."
+        )
+
+
+def _extras(recipe: Recipe) -> Iterator[str]:
+    """What is named is used, and what is used is named."""
+    data, sections = recipe.data, {"calibrate": recipe.calibrate, "train": recipe.train}
+    for kind, named in {"images": data.images, "texts": data.texts}.items():
+        asked = {
+            name: getattr(section, f"extra_{kind}") if section else 0 for name, section in sections.items()
+        }
+        if named and not any(asked.values()):
+            yield (
+                f"data.{kind} is given but nothing uses it: set train.extra_{kind} or calibrate.extra_{kind} "
+                f"to how many, or data.{kind} to []."
+            )
+        for name, count in asked.items():
+            if count and not named:
+                yield f"{name}.extra_{kind} is {count} but data.{kind} is empty: name one, or set it to 0."
 
 
 def _sources(recipe: Recipe) -> Iterator[str]:
     data = recipe.data
-    named = {"data.train": data.train, "data.calibrate": data.calibrate, "eval.data": recipe.eval.data}
+    named = {
+        "data.train": data.train,
+        "data.images": data.images,
+        "data.texts": [text for text in data.texts if text != WORDS],
+        "data.calibrate": data.calibrate,
+        "eval.data": recipe.eval.data,
+    }
     for key, sources in named.items():
         for source in sources:
             if source.startswith("datasets://") and find_spec("datasets") is None:
@@ -86,3 +116,14 @@ def _forms(recipe: Recipe) -> Iterator[str]:
         yield "eval.forms asks for trained but train is null: remove it, or train."
     if "onnx" in forms and recipe.export.onnx is None:
         yield "eval.forms asks for onnx but export.onnx is null: remove it, or export."
+
+
+def tracker_problem(recipe: Recipe) -> str | None:
+    """Return a sentence where the package of the recipe's tracker is not installed, else None."""
+    tracker = recipe.train.tracker if recipe.train else None
+    found = find_spec(tracker) if tracker else None
+    # a folder of that name beside us, such as wandb leaves, is no package
+    if tracker is None or (found is not None and found.origin is not None):
+        return None
+    package = tracker.replace("_", "-")
+    return f"train.tracker: {tracker} is not installed: pip install {package}, or set it to null."

@@ -4,29 +4,15 @@ A recipe is data: nothing in it names code to import. The classes are frozen, so
 change what the run folder recorded.
 """
 
-from typing import Annotated, Any, Final, Literal
+from typing import Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from tclip.recipe.fields import Bits, Budget, Names, QuantizerName, Section, Share, TrackerName, Weight
 
 SCHEMA_VERSION: Final = 1
 
 Preset = Literal["none", "ffn", "attn", "linear", "all"]
-QuantizerName = Literal["absmean", "clip2", "twn", "mse", "learned"]
-
-
-def _as_tuple(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Weight = Annotated[float, Field(ge=0)]
-
-
-class Section(BaseModel):
-    """What all parts of a recipe share: keyword-only, frozen, no unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
 class Model(Section):
@@ -45,9 +31,16 @@ class Teacher(Section):
 
 
 class Data(Section):
-    """Where image-text pairs come from."""
+    """Where image-text pairs come from, and images and texts that have no partner."""
 
     train: Names = Field((), description="Sources of pairs: folders, shards, hf:// or datasets:// ids.")
+    images: Names = Field(
+        (), description="Sources of images alone (or folders of pictures): captions and classes are not read."
+    )
+    texts: Names = Field(
+        (),
+        description='Texts alone: .txt files of one a line, or "words": prompts of the model\'s own words.',
+    )
     split: str = Field("train", description="The split to read from sources that have several.")
     calibrate: Names = Field((), description="Sources for calibration; empty: the training sources.")
     captions: Literal["random", "first"] = Field("random", description="Which caption of an image to use.")
@@ -70,6 +63,14 @@ class Quantize(Section):
 
     image: Part = Part()
     text: Part = Part()
+    bits: dict[str, Bits] = Field(
+        {},
+        description="Weights that keep 4 or 8 bits, by glob pattern; of several that match, the last counts.",
+    )
+    budget: Budget | None = Field(
+        None,
+        description="Most bytes of the packed model.safetensors: weights that suffer most keep 4 or 8 bits.",
+    )
     quantizer: QuantizerName = "learned"
     scale: str = Field(
         "row",
@@ -77,6 +78,13 @@ class Quantize(Section):
         description="tensor, row, or group:N (N inputs of a row share a scale)",
     )
     activations: Literal["float", "int8"] = "float"
+
+
+class Sensitivity(Section):
+    """How it is measured what each weight alone would cost; read where quantize.budget is set."""
+
+    pairs: int = Field(128, ge=1, description="Image-text pairs to calibrate each weight on.")
+    unseen: int = Field(64, ge=2, description="Other pairs, to measure the cost on.")
 
 
 class Calibrate(Section):
@@ -89,6 +97,9 @@ class Calibrate(Section):
     damping: float = Field(
         0.3, gt=0, le=1, description="Ridge on the second moments, as a share of their mean."
     )
+    extra_images: int = Field(0, ge=0, description="Images of data.images beside those of the pairs.")
+    extra_texts: int = Field(0, ge=0, description="Texts of data.texts beside those of the pairs.")
+    outputs: bool = Field(True, description="Weigh what the embedding makes of each output.")
     refit: bool = Field(True, description="Re-fit biases and norms in closed form afterwards.")
     batch_size: int = Field(64, ge=1)
 
@@ -116,9 +127,17 @@ class Train(Section):
     steps: int | None = Field(None, ge=1, description="Optimizer steps; or give minutes.")
     minutes: float | None = Field(None, gt=0, description="Wall-clock budget, turned into steps once timed.")
     batch_size: int = Field(128, ge=2, description="Pairs a step, over all processes.")
+    extra_images: int = Field(0, ge=0, description="Images of data.images a step, beside the pairs.")
+    extra_texts: int = Field(0, ge=0, description="Texts of data.texts a step, beside the pairs.")
     lr: float = Field(1e-3, gt=0, le=1)
     scale_lr: float = Field(
         1e-3, gt=0, le=1, description="Learning rate of learned scales, relative to the scale."
+    )
+    margin: float = Field(
+        0.25,
+        ge=0,
+        le=0.5,
+        description="How far inside its code's cell a weight starts, as a share of the scale.",
     )
     weight_decay: float = Field(0.0, ge=0, le=1)
     warmup: Share = Field(0.05, description="Share of the steps in which the learning rate rises.")
@@ -133,6 +152,9 @@ class Train(Section):
     )
     checkpoint_every: int = Field(100, ge=1, description="Steps between checkpoints.")
     log_every: int = Field(10, ge=1)
+    tracker: TrackerName | None = Field(
+        None, description="Where the lines of the log go too, such as tensorboard or wandb."
+    )
     seed: int = Field(0, ge=0)
 
     @model_validator(mode="after")
@@ -193,6 +215,7 @@ class Recipe(Section):
     teacher: Teacher = Teacher()
     data: Data = Data()
     quantize: Quantize = Quantize()
+    sensitivity: Sensitivity = Sensitivity()
     calibrate: Calibrate = Calibrate()
     train: Train | None = Train(minutes=15)
     pack: Pack = Pack()

@@ -12,6 +12,7 @@ from tclip.models.sites import find_sites, plan_ternarization
 from tclip.recipe.schema import Calibrate, Part, Quantize
 from tclip.ternary.quantizers import ternarize
 from tests.calibrate.conftest import Tiny
+from tests.ternarizing import MIXED_BITS
 from tests.tiny import FAMILY_NAMES
 
 Tinies = Callable[[str], Tiny]
@@ -80,6 +81,26 @@ def test_rounding_is_plain_rounding(tiny: Tinies, refit: bool, scale: str) -> No
         assert torch.equal(ternary.scale_RG, plain.scale_RG)
     assert {layer.how for layer in report.layers} == {"rounded"}
     assert (report.calibrated == report.rounded) == (not refit)
+
+
+@pytest.mark.parametrize("method", ["gptq", "round"])
+@pytest.mark.parametrize("family", ["clip", "siglip"])
+def test_weights_that_keep_bits(tiny: Tinies, family: str, method: str) -> None:
+    original = tiny(family)
+    bits = {name: MIXED_BITS[name] for name in original.plan.ternary_names if name in MIXED_BITS}
+    quantize = Quantize(bits=bits)
+    clip, report = calibrated(original, Calibrate(method=method, refit=method == "gptq"), quantize)
+    assert {name: weight.bits for name, weight in clip.ints.items()} == bits
+    assert set(clip.ternary) == set(original.plan.ternary_names) - set(bits)
+    for name, weight in clip.coded.items():
+        assert torch.equal(clip.model.get_parameter(name), weight.dense())
+    assert {layer.name for layer in report.layers if layer.form != "ternary"} == set(bits)
+    _, wholly_ternary = calibrated(original, Calibrate(method=method, refit=method == "gptq"))
+    assert report.rounded.image > wholly_ternary.rounded.image
+    assert report.rounded.text > wholly_ternary.rounded.text
+    # the first layer sees no error of others: at 8 bits next to none is left
+    errors_of_patches = [layer.error for layer in report.layers if "patch_embedding" in layer.name]
+    assert errors_of_patches == [None] if method == "round" else errors_of_patches[0] < 1e-4
 
 
 @pytest.mark.parametrize("scale", ["tensor", "group:8"])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from tclip.calibrate.importance import token_weights
+from tclip.calibrate.importance import importance
 from tests.calibrate.conftest import Tiny
 
 Tinies = Callable[[str], Tiny]
@@ -22,7 +22,7 @@ def layers_of(model: nn.Module, prefix: str) -> dict[str, nn.Module]:
 
 def test_padding_behind_the_end_of_a_text_counts_nothing(tiny: Tinies) -> None:
     clip, texts = tiny("clip").clip, tiny("clip").pairs.texts
-    weights = token_weights(clip.embed_texts, layers_of(clip.model, "text_model"), texts)
+    weights = importance(clip.embed_texts, layers_of(clip.model, "text_model"), texts).tokens
     end = clip.model.config.text_config.eos_token_id
     inside = torch.cat([_until(chunk["input_ids"], end).flatten() for chunk in texts])
     assert not inside.all()
@@ -41,7 +41,7 @@ def _until(ids_BT: torch.Tensor, end: int) -> torch.Tensor:
 
 def test_patches_behind_the_last_attention_count_nothing(tiny: Tinies) -> None:
     clip, images = tiny("clip").clip, tiny("clip").pairs.images
-    weights = token_weights(clip.embed_images, layers_of(clip.model, "vision_model"), images)
+    weights = importance(clip.embed_images, layers_of(clip.model, "vision_model"), images).tokens
     for name in ("self_attn.out_proj", "mlp.fc1", "mlp.fc2"):
         weight_BT = torch.cat(weights[f"vision_model.encoder.layers.1.{name}"]).reshape(-1, 17)
         assert not weight_BT[:, 1:].any()
@@ -73,8 +73,9 @@ def test_weights_are_the_slopes_that_finite_differences_show() -> None:
     model = Small().double()
     chunk = {"pixel_values": torch.randn(2, 3, 4, 4, dtype=torch.float64)}
     layers = dict(model.named_children())
-    found = token_weights(model.embed, layers, [chunk], seed=3)
-    assert found.keys() == {"conv", "linear"}  # not those that lead nowhere or never run
+    known = importance(model.embed, layers, [chunk], seed=3)
+    found = known.tokens
+    assert found.keys() == known.outputs.keys() == {"conv", "linear"}  # not what leads nowhere or never runs
     direction_BE = torch.randn(2, 5, generator=torch.Generator().manual_seed(3))
 
     def moved(layer: nn.Module, where: tuple[int, ...], by: float) -> float:
@@ -89,7 +90,7 @@ def test_weights_are_the_slopes_that_finite_differences_show() -> None:
         return total
 
     for name, channels in (("linear", 5), ("conv", 4)):
-        slopes = []
+        slopes, moment_OO = [], torch.zeros(channels, channels, dtype=torch.float64)
         for image in range(2):
             for token in range(4):
                 at = (token,) if name == "linear" else divmod(token, 2)
@@ -97,15 +98,26 @@ def test_weights_are_the_slopes_that_finite_differences_show() -> None:
                 parts = [
                     (moved(layers[name], p, 1e-5) - moved(layers[name], p, -1e-5)) / 2e-5 for p in places
                 ]
-                slopes.append(torch.tensor(parts, dtype=torch.float64).norm())
+                slope_O = torch.tensor(parts, dtype=torch.float64)
+                slopes.append(slope_O.norm())
+                moment_OO += torch.outer(slope_O, slope_O) / slope_O.norm().clamp(min=1e-9)
         wanted_N = torch.stack(slopes) / torch.stack(slopes).mean()
         torch.testing.assert_close(found[name][0], wanted_N, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(known.outputs[name], moment_OO, rtol=1e-4, atol=1e-6)
+
+
+def test_every_word_of_a_table_counts_alike(tiny: Tinies) -> None:
+    clip, texts = tiny("clip").clip, tiny("clip").pairs.texts
+    table = clip.model.text_model.embeddings.token_embedding
+    known = importance(clip.embed_texts, {"table": table}, texts)
+    seen = sum(int((weight_N > 0).sum()) for weight_N in known.tokens["table"])
+    assert float(known.outputs["table"].trace()) == pytest.approx(seen, rel=1e-4)
 
 
 def test_hooks_are_gone_and_chunks_stay_apart(tiny: Tinies) -> None:
     clip, texts = tiny("clip").clip, tiny("clip").pairs.texts
     layers = layers_of(clip.model, "text_model")
-    weights = token_weights(clip.embed_texts, layers, texts)
+    weights = importance(clip.embed_texts, layers, texts).tokens
     assert all(not module._forward_hooks for module in layers.values())
     lengths = [chunk["input_ids"].numel() for chunk in texts]
     assert [len(part) for part in weights["text_model.encoder.layers.0.mlp.fc1"]] == lengths

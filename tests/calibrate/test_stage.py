@@ -45,7 +45,7 @@ def test_leaves_a_model_a_record_and_tables(tiny_folder: Callable[[str], Path], 
         assert torch.equal(clip.model.get_parameter(name), ternary.dense())
     what, layers, cosines = progress.tables
     assert what.title.startswith("What becomes ternary: ")
-    assert sum(row[2] for row in layers.rows) == len(clip.ternary)
+    assert sum(row[3] for row in layers.rows) == len(clip.ternary)
     assert [row[0] for row in cosines.rows] == ["image", "text"]
 
 

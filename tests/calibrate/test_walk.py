@@ -1,6 +1,8 @@
 """Every layer met once, in the order of the forward pass, with the inputs that it has there."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,7 +10,7 @@ from torch import nn
 
 from tclip.calibrate.calibrate import _towers
 from tclip.calibrate.steps import Step, find_steps
-from tclip.calibrate.tower import LAYERS, Tower
+from tclip.calibrate.tower import LAYERS, Tower, parts_of
 from tclip.calibrate.walk import BEFORE, BEHIND, Walk, find_blocks, first_input
 from tclip.models.clip import Inputs
 from tests.calibrate.conftest import Tiny
@@ -61,7 +63,7 @@ def _keepers(name: str, inputs: dict, outputs: dict) -> tuple[Callable, Callable
 
 
 def walked(tower: Tower, walk: Walk) -> Iterator[tuple[str, list[Step]]]:
-    parts = tower._parts()
+    parts = parts_of(tower.original, tower.names)
     waiting = list(parts)
     for segment in walk.segments:
         seen = walk.order(segment, waiting)
@@ -89,7 +91,9 @@ def test_every_part_once_and_in_order_with_its_own_input(tiny: Tinies, family: s
     assert met == wanted
     # every linear layer, convolution and norm of the tower runs, but for the projection that is fused
     # into nn.MultiheadAttention
-    assert all(name.endswith("attention.out_proj") for name in set(tower._parts()) - set(met))
+    assert all(
+        name.endswith("attention.out_proj") for name in set(parts_of(tower.original, tower.names)) - set(met)
+    )
 
 
 @every_tower
@@ -107,6 +111,44 @@ def test_hidden_states_are_those_of_the_whole_forward_pass(tiny: Tinies, family:
                     assert torch.equal(state, inputs[following])
                 if segment != BEFORE:
                     assert torch.equal(state, outputs[segment])
+
+
+@every_tower
+@torch.no_grad()
+def test_embeddings_from_a_segment_on_are_those_of_the_whole_tower(
+    tiny: Tinies, family: str, which: str
+) -> None:
+    tower, chunks = tower_of(tiny(family), which)
+    walk = Walk((tower.original,), tower.embeds[:1], find_blocks(tower.names), chunks)
+    whole_BE = torch.cat([tower.embeds[0](chunk) for chunk in chunks])
+    ran_blocks = Counter[str]()
+    handles = [
+        tower.original.get_submodule(name).mlp.register_forward_hook(
+            lambda *_, name=name: ran_blocks.update([name])
+        )
+        for name in find_blocks(tower.names)
+        if hasattr(tower.original.get_submodule(name), "mlp")
+    ]
+    for place, segment in enumerate(walk.segments):
+        ran_blocks.clear()
+        torch.testing.assert_close(walk.embeddings(segment), whole_BE)
+        if handles:
+            assert len(ran_blocks) == min(2, 3 - place)  # those that were passed have not run again
+        walk.leave(segment)
+    for handle in handles:
+        handle.remove()
+    assert not any("forward" in vars(module) for module in tower.original.modules())
+
+
+@torch.no_grad()
+def test_embeddings_from_a_segment_on_follow_what_was_changed_in_it(tiny: Tinies) -> None:
+    tower, chunks = tower_of(replace(tiny("clip"), clip=tiny("clip").copy()), "image")
+    walk = Walk((tower.original,), tower.embeds[:1], find_blocks(tower.names), chunks)
+    for segment in walk.segments[:2]:
+        walk.leave(segment)
+    tower.original.vision_model.encoder.layers[1].mlp.fc2.weight.mul_(0.5)
+    whole_BE = torch.cat([tower.embeds[0](chunk) for chunk in chunks])
+    torch.testing.assert_close(walk.embeddings(walk.segments[2]), whole_BE)
 
 
 @every_tower

@@ -10,7 +10,7 @@ from tclip.cli import app as app_module
 from tclip.errors import DataError
 
 COMMANDS = (
-    *("compress", "calibrate", "train", "pack", "export", "eval", "inspect", "recipes"),
+    *("compress", "calibrate", "train", "pack", "export", "eval", "report", "inspect", "recipes"),
     *("classify", "embed", "search", "bench"),
 )
 

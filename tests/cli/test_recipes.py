@@ -2,7 +2,7 @@
 
 import json
 
-SHIPPED = ("best", "demo", "paper", "ptq", "q-attn", "q-ffn")
+SHIPPED = ("best", "demo", "mixed", "paper", "ptq", "q-attn", "q-ffn")
 
 
 def test_list(tclip):

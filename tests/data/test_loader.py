@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import torch
 
-from tclip.data.loader import PairBatches, take_pairs
+from tclip.data.loader import Extras, PairBatches, take_pairs
 from tclip.data.sample import Sample
 from tclip.data.screen import decode
 from tclip.data.stream import PairStream
+from tclip.data.texts import TextStream
 from tclip.errors import DataError
 
 from .making import Listed, broken_inside, listed, picture
@@ -143,3 +144,46 @@ def test_taken_pairs_are_the_same_each_time_and_spread_over_shards():
     for image, text in pairs:
         assert image.tobytes() == decode(picture(int(text.split()[1]))).tobytes()
     assert len(take_pairs([listed(5)], 20)) == 5
+
+
+def extras(images, texts, **stream):
+    shared = {"seed": 2} | stream
+    return Extras(
+        images=PairStream([listed(9)], paired=False, **shared),
+        num_images=images,
+        texts=TextStream([lambda rng: f"text {rng.randrange(10**6)}"], **shared),
+        num_texts=texts,
+    )
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_images_and_texts_without_a_partner_come_behind_the_pairs(workers):
+    plain = batches([listed(11)], 5, views=2)
+    more = batches([listed(11)], 5, views=2, extras=extras(3, 2), workers=workers)
+    for few, many in zip(plain, more, strict=True):
+        assert many.num_pairs == len(few.keys) == 4
+        assert (many.keys[:4], many.views[:4], many.captions[:4]) == (few.keys, few.views, few.captions)
+        assert torch.equal(many.images["pixel_values"][:4], few.images["pixel_values"])
+        assert all(key.startswith("images/listed/k") for key in many.keys[4:])
+        assert [len(many.keys), len(many.captions)] == [7, 6]
+        assert len(many.images["pixel_values"]) == 7
+        assert many.texts["input_ids"][:, 0].tolist() == [len(text) for text in many.captions]
+
+
+def test_extras_go_on_and_are_shared_out_as_pairs_are():
+    whole = batches([listed(11)], 6, extras=extras(4, 2))
+    rest = batches([listed(11)], 4, extras=extras(4, 2), start=2)
+    assert [facts(batch) for batch in rest] == [facts(batch) for batch in whole[2:]]
+    halves = [
+        batches(
+            [listed(11)],
+            6,
+            batch_size=2,
+            stream={"rank": rank, "world_size": 2},
+            extras=extras(2, 1, rank=rank, world_size=2),
+        )
+        for rank in (0, 1)
+    ]
+    for one, first, second in zip(whole, *halves, strict=True):
+        assert one.keys == first.keys[:2] + second.keys[:2] + first.keys[2:] + second.keys[2:]
+        assert one.captions[4:] == first.captions[2:] + second.captions[2:]

@@ -26,10 +26,10 @@ def states(seed: int) -> torch.Tensor:
 
 
 def test_relative_error_is_the_share_of_the_variance() -> None:
-    student, teacher = states(0), states(1)
-    error = sum(float((student[b, t] - teacher[b, t]).square().sum()) for b in range(B) for t in range(T))
-    mean = sum(teacher[b, t] for b in range(B) for t in range(T)) / (B * T)
-    variance = sum(float((teacher[b, t] - mean).square().sum()) for b in range(B) for t in range(T))
+    student, teacher = states(0).flatten(0, 1), states(1).flatten(0, 1)
+    error = sum(float((one - other).square().sum()) for one, other in zip(student, teacher, strict=True))
+    mean = sum(teacher) / len(teacher)
+    variance = sum(float((row - mean).square().sum()) for row in teacher)
     assert float(relative_error(student, teacher, alone)) == pytest.approx(error / variance, rel=1e-5)
     assert float(relative_error(teacher, teacher, alone)) == 0
 
@@ -62,12 +62,31 @@ def test_every_family_has_layers_and_relations(tiny_folder: Callable[[str], Path
         for clip in (student, teacher):
             clip.embed_images(images)
             clip.embed_texts(texts)
-    losses = found.losses(alone)
+    losses = found.losses(alone, student.real_tokens(texts))
     assert losses.keys() == {"layers", "attention"}
     assert all(0 < float(value.detach()) < 1e3 for value in losses.values())
     sum(losses.values()).backward()
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in student.model.parameters())
     assert not any(module._forward_hooks for module in student.model.modules())
+
+
+def test_padding_behind_a_text_is_not_compared(tiny_folder: Callable[[str], Path]) -> None:
+    student, teacher = (load_dense(str(tiny_folder("clip"))) for _ in range(2))
+    with torch.no_grad():
+        student.model.text_model.embeddings.token_embedding.weight[student.tokenizer.eos_token_id] += 1
+    found = LayerLosses(student.model, teacher.model, Losses(layers=1.0))
+    short = student.tokenize(["two dogs"])
+    padded = {"input_ids": functional.pad(short["input_ids"], (0, 5), value=student.tokenizer.pad_token_id)}
+    images = student.preprocess([Image.new("RGB", (40, 36), "red")])
+    losses = []
+    for texts in (short, padded):
+        with found.recording(), torch.no_grad():
+            for clip in (student, teacher):
+                clip.embed_images(images)
+                clip.embed_texts(texts)
+        losses.append(float(found.losses(alone, student.real_tokens(texts))["layers"]))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    assert losses[0] > 0
 
 
 def test_a_teacher_of_another_shape_is_refused(tiny_folder: Callable[[str], Path]) -> None:

@@ -36,6 +36,17 @@ def views(bias=None):
     )  # fmt: skip
 
 
+def with_extras(v):
+    """The same pairs, with two images and three texts more that have no partner."""
+    more = {"image_MF": (unit(7, 2, F), unit(8, 2, F)), "text_NF": (unit(9, 3, F), unit(10, 3, F))}
+    rows = {
+        f"{whose}_{name}": torch.cat([getattr(v, f"{whose}_{name}"), extra])
+        for name, extras in more.items()
+        for whose, extra in zip(("projected", "teacher"), extras, strict=True)
+    }
+    return replace(v, **rows)
+
+
 def dot(a, b):
     return sum(float(x) * float(y) for x, y in zip(a, b, strict=True))
 
@@ -85,15 +96,15 @@ def test_contrastive_with_a_bias_is_siglips_sigmoid_loss():
 
 def test_feature_is_twice_one_minus_cosine():
     v = views()
-    cosines = [dot(a, b) for a, b in zip(v.projected_image_BF, v.teacher_image_BF, strict=True)]
-    cosines += [dot(a, b) for a, b in zip(v.projected_text_BF, v.teacher_text_BF, strict=True)]
+    cosines = [dot(a, b) for a, b in zip(v.projected_image_MF, v.teacher_image_MF, strict=True)]
+    cosines += [dot(a, b) for a, b in zip(v.projected_text_NF, v.teacher_text_NF, strict=True)]
     assert feature(v).item() == pytest.approx(2 * (1 - sum(cosines) / (2 * B)), rel=1e-12)
 
 
 def test_interactive_meets_the_teachers_other_tower():
     v = views()
-    images = table(v.projected_image_BF, v.teacher_text_BF, v.teacher_scale)
-    texts = table(v.projected_text_BF, v.teacher_image_BF, v.teacher_scale)
+    images = table(v.projected_image_MF, v.teacher_text_NF, v.teacher_scale)
+    texts = table(v.projected_text_NF, v.teacher_image_MF, v.teacher_scale)
     expected = (diagonal_cross_entropy(images) + diagonal_cross_entropy(texts)) / 2
     assert interactive(v).item() == pytest.approx(expected, rel=1e-12)
 
@@ -101,7 +112,7 @@ def test_interactive_meets_the_teachers_other_tower():
 def test_similarity_is_the_rows_kl_from_the_teacher():
     v = views()
     student = table(v.image_BE, v.text_BE, v.scale)
-    teacher = table(v.teacher_image_BF, v.teacher_text_BF, v.teacher_scale)
+    teacher = table(v.teacher_image_MF, v.teacher_text_NF, v.teacher_scale)
     expected = (row_kl(student, teacher) + row_kl(transposed(student), transposed(teacher))) / 2
     assert similarity(v).item() == pytest.approx(expected, rel=1e-12)
 
@@ -110,10 +121,10 @@ def test_a_student_equal_to_its_teacher_has_nothing_to_learn():
     v = views()
     same = replace(
         v,
-        image_BE=v.teacher_image_BF,
-        text_BE=v.teacher_text_BF,
-        projected_image_BF=v.teacher_image_BF,
-        projected_text_BF=v.teacher_text_BF,
+        image_BE=v.teacher_image_MF,
+        text_BE=v.teacher_text_NF,
+        projected_image_MF=v.teacher_image_MF,
+        projected_text_NF=v.teacher_text_NF,
         scale=v.teacher_scale,
     )
     assert feature(same).item() == pytest.approx(0, abs=1e-12)
@@ -130,3 +141,20 @@ def test_weights_scale_losses_and_zero_leaves_them_out():
 
 def test_every_loss_has_a_weight_in_the_recipe():
     assert set(LOSSES) | {"layers", "attention"} == set(Losses.model_fields)
+
+
+@pytest.mark.parametrize("loss", [contrastive, interactive, similarity])
+def test_what_has_no_partner_is_never_matched(loss):
+    assert torch.equal(loss(with_extras(views())), loss(views()))
+
+
+def test_features_of_all_images_and_texts_count():
+    v = with_extras(views())
+    distances = [
+        sum(2 - 2 * dot(own, wanted) for own, wanted in zip(ours, theirs, strict=True)) / len(ours)
+        for ours, theirs in (
+            (v.projected_image_MF, v.teacher_image_MF),
+            (v.projected_text_NF, v.teacher_text_NF),
+        )
+    ]
+    assert feature(v).item() == pytest.approx(sum(distances) / 2, rel=1e-12)

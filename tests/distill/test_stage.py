@@ -24,7 +24,7 @@ def other_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_trained_model_is_ternary_better_and_has_moved(
     tiny_folder: Callable[[str], Path], pairs: Path, calibrated: Path, tmp_path: Path
 ) -> None:
-    only = {"steps": 12, "losses": {"feature": 1.0}}
+    only = {"steps": 12, "losses": {"feature": 1.0}, "margin": 0.02}  # so few steps flip no code far inside
     run = make_run(tmp_path / "run", calibrated, recipe(tiny_folder("clip"), pairs, train=only))
     train_run(run)
     found = losses(run.folder)
@@ -105,8 +105,12 @@ def test_a_batch_that_cannot_be_shared_out_is_refused(
         num_processes, process_index, is_main_process = 3, 0, True
 
     monkeypatch.setattr("tclip.distill.stage._accelerator", lambda settings: Three())
-    run = make_run(tmp_path / "run", calibrated, recipe(tiny_folder("clip"), pairs))
+    made = recipe(
+        tiny_folder("clip"), pairs, train={"extra_images": 3, "extra_texts": 4}, data={"texts": "words"}
+    )
+    run = make_run(tmp_path / "run", calibrated, made)
     with pytest.raises(
-        TrainingError, match=r"batch_size 8 cannot be shared out .* 3 processes: set a multiple of 3"
+        TrainingError,
+        match=r"batch_size 8, train.extra_texts 4 cannot be shared .* 3 processes: set a multiple of 3",
     ):
         train_run(run)

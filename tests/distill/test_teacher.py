@@ -28,6 +28,7 @@ def batch(clip: Clip, prefix: str = "") -> Batch:
         ["a", "b", "c"],
         [0, 0, 1],
         captions,
+        3,
         {prefix + name: x for name, x in images.items()},
         {prefix + name: x for name, x in texts.items()},
     )
@@ -72,6 +73,7 @@ def test_it_takes_inputs_of_its_own(clip: Clip) -> None:
         own.keys,
         own.views,
         own.captions,
+        own.num_pairs,
         {name: x * 0 for name, x in given.images.items()} | own.images,
         {name: x * 0 for name, x in given.texts.items()} | own.texts,
     )

@@ -19,6 +19,8 @@ DOCS = Path(__file__).parents[2] / "docs"
 # in order: what one page leaves, the next may use
 PAGES = (
     "guide.md",
+    "suite.md",
+    "report.md",
     "format.md",
     "runtime.md",
     "onnx.md",
@@ -27,6 +29,8 @@ PAGES = (
     "transformers.md",
     "dense.md",
     "gguf.md",
+    "mixed.md",
+    "training.md",
 )
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 

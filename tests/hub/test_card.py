@@ -15,9 +15,12 @@ from tclip.hub.push import Stated, Target, prepare, push
 from tclip.hub.sources import dataset_ids, hub_id_of
 from tclip.hub.usage import usage
 from tclip.models.families import FAMILIES
+from tclip.packed.load import load_packed
 from tclip.packed.size import measure
+from tclip.packed.write import write_packed
 from tclip.progress import Collected
 from tclip.run import Run
+from tclip.ternary.tensor import IntTensor
 from tests.hub.making import BASE, with_onnx, with_recipe, write_base, write_onnx
 from tests.hub_repos import User
 from tests.hub_server import HubServer
@@ -89,6 +92,16 @@ def test_sizes_are_those_of_the_files(run: Run, hub: HubServer) -> None:
     assert f"| the same weights as float32 | {size.float32_bytes:,} |" in card
     assert f"is {size.float32_bytes / size.model_bytes:.1f} times smaller" in card
     assert f"{size.ternary_share:.1%} of its" in card
+
+
+def test_weights_that_keep_more_bits_are_told(run: Run, hub: HubServer) -> None:
+    assert "have 8 bits" not in card_of(run)
+    clip = load_packed(run.packed)
+    weight = clip.ternary.pop("text_projection.weight")
+    clip.ints["text_projection.weight"] = IntTensor(weight.codes, weight.scale_RG, 8)  # the same numbers
+    write_packed(clip, run.packed)
+    share = weight.codes.numel() / measure(run.packed).num_weights
+    assert f"scales included; {share:.1%} have 8 bits. Made with tclip" in card_of(run)
 
 
 def test_before_and_after(run: Run, hub: HubServer) -> None:

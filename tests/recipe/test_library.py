@@ -27,7 +27,7 @@ def commands(text):
 
 
 def test_what_is_shipped():
-    assert {"ptq", "paper", "q-ffn", "q-attn", "best", "demo"} == NAMES
+    assert {"ptq", "paper", "q-ffn", "q-attn", "best", "mixed", "demo", "vit-b-16", "vit-b-32"} == NAMES
     assert [recipe.name for recipe in shipped()] == sorted(NAMES)
     assert {path.stem for path in FILES} == NAMES, (
         "recipes in subfolders or ending in .yml would not be shipped"
@@ -119,7 +119,7 @@ def test_find_and_describe():
     assert describe("ptq") == found.path.read_text()
     assert describe("ptq").startswith("# Calibration only:")
     with pytest.raises(
-        RecipeError, match=r'Unknown recipe "ptp". Did you mean "ptq"\? Known: best, demo, paper'
+        RecipeError, match=r'Unknown recipe "ptp". Did you mean "ptq"\? Known: best, demo, mixed, paper'
     ):
         find_recipe("ptp")
 

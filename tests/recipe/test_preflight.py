@@ -9,6 +9,7 @@ from tclip.recipe.preflight import check_recipe
 from tclip.recipe.read import read_recipe
 
 GOOD = ("model.id=ViT-B-32", "data.train=pixparse/cc3m-wds")
+ROUNDED = (GOOD[0], "train=null", "calibrate.method=round", "calibrate.refit=false")
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +60,10 @@ def test_nothing_is_missing(overrides):
         ((GOOD[0], "data.calibrate=shards/00.tar"), ["data.train is empty"]),
         ((GOOD[0], "train=null"), ["data.calibrate is empty", "calibrate.refit to false"]),
         ((GOOD[0], "train=null", "calibrate.method=round"), ["data.calibrate is empty"]),
+        (
+            (*ROUNDED, "quantize.budget=35MB"),
+            ["data.calibrate is empty but quantize.budget is shared out by what each weight costs"],
+        ),
         (
             (GOOD[1], "model.id=./my-clp"),
             ['model.id: no such file or folder ./my-clp. Did you mean "my-clip"?'],
@@ -111,6 +116,23 @@ def test_all_at_once():
     assert all(line.strip().startswith(start) for line, start in zip(lines, starts, strict=True))
 
 
+@pytest.mark.parametrize("kind", ["images", "texts"])
+def test_what_has_no_partner_is_named_and_used(kind):
+    said = said_of(*GOOD, f"train.extra_{kind}=8", f"calibrate.extra_{kind}=0", f"data.{kind}=[]")
+    assert f"train.extra_{kind} is 8 but data.{kind} is empty" in said
+    named = "words" if kind == "texts" else "owner/pictures"
+    said = said_of(*GOOD, f"data.{kind}={named}", f"train.extra_{kind}=0", f"calibrate.extra_{kind}=0")
+    assert f"data.{kind} is given but nothing uses it" in said
+    for section in ("train", "calibrate"):
+        check_recipe(read_recipe("best", [*GOOD, f"data.{kind}={named}", f"{section}.extra_{kind}=8"]))
+
+
+def test_a_text_file_that_is_missing_is_named():
+    assert "data.texts: no such file" in said_of(
+        *GOOD, "data.texts=[words, ./prompts.txt]", "train.extra_texts=8"
+    )
+
+
 def test_datasets_sources_need_their_package(monkeypatch):
     source = "data.train=datasets://owner/name"
     check_recipe(read_recipe("best", [*GOOD, source]))
@@ -149,3 +171,22 @@ def test_what_an_earlier_recipe_lacked_too_is_let_pass():
         "data.train",
         "eval.data",
     ]
+
+
+def test_a_tracker_that_is_not_installed_is_told_with_its_package(monkeypatch):
+    asked = (*GOOD, "train.tracker=comet_ml")
+    monkeypatch.setattr(
+        preflight, "find_spec", lambda name: importlib.machinery.ModuleSpec(name, None, origin="x")
+    )
+    check_recipe(read_recipe("best", asked))
+    # a folder of that name beside us, as trackers leave them, is no package
+    monkeypatch.setattr(preflight, "find_spec", lambda name: importlib.machinery.ModuleSpec(name, None))
+    assert "train.tracker: comet_ml is not installed: pip install comet-ml" in said_of(*asked[2:], *GOOD)
+    monkeypatch.setattr(preflight, "find_spec", lambda name: None)
+    assert "pip install comet-ml" in said_of(*asked)
+    check_recipe(read_recipe("best", (*ROUNDED, "data.train=[]")))
+
+
+def test_trackers_have_a_nearest_name():
+    with pytest.raises(RecipeError, match='Did you mean "tensorboard"'):
+        read_recipe("best", (*GOOD, "train.tracker=tensorbord"))

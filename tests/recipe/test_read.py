@@ -104,6 +104,15 @@ WRONG = [
         "quantize:\n  image: ffn",
         ["mine.yaml:3:3: quantize.image: expected a section (keys: preset, include, exclude)"],
     ),
+    (
+        "quantize:\n  bits:\n    '*.fc1.weight': 5",
+        ["mine.yaml:4:5: quantize.bits.*.fc1.weight: expected one of 4, 8, found 5."],
+    ),
+    ("quantize: {bits: {'*': eight}}", ["quantize.bits.*: expected one of 4, 8", 'text "eight".']),
+    ("quantize: {bits: {'*': true}}", ["quantize.bits.*: expected one of 4, 8, found true."]),
+    ("quantize: {bits: 8}", ["quantize.bits: expected a mapping of names to one of 4, 8, found 8."]),
+    ("quantize: {budget: 35}", ["quantize.budget: expected a size such as 35MB, or 115%", "quotes"]),
+    ("quantize: {budget: 35mb}", ["quantize.budget: expected a size such as 35MB", 'text "35mb".']),
     ("eval: {forms: [orignal]}", ["mine.yaml:2:16: eval.forms[0]:", 'mean "original"']),
     (
         "calibrate:\n  method: gptq\nquantize:\n  quantizer: mse",
@@ -245,7 +254,7 @@ def test_a_rule_between_sections_is_reported_where_its_key_was_written(write):
 def test_unknown_sources(write):
     write("schema: 1\n", "mine.yaml")
     said = mistakes("bset")
-    assert said.startswith('Unknown recipe "bset". Did you mean "best"? Known: best, demo, paper,')
+    assert said.startswith('Unknown recipe "bset". Did you mean "best"? Known: best, demo, mixed, paper,')
     assert said.endswith("If you meant a file: no such file bset.")
     assert 'No such recipe file: mien.yaml. Did you mean "mine.yaml"? Shipped recipes: best,' in mistakes(
         "mien.yaml"

@@ -63,7 +63,12 @@ RECIPES = st.builds(
         Data, train=NAMES, split=TEXT, min_crop=ABOVE_ZERO, text_tokens=st.none() | st.integers(4)
     ),
     quantize=st.builds(
-        Quantize, image=PARTS, text=PARTS, scale=st.sampled_from(["tensor", "row", "group:64"])
+        Quantize,
+        image=PARTS,
+        text=PARTS,
+        bits=st.dictionaries(TEXT, st.sampled_from([4, 8]), max_size=2),
+        budget=st.none() | st.sampled_from(["35MB", "3.5 GB", "112.5%"]),
+        scale=st.sampled_from(["tensor", "row", "group:64"]),
     ),
     calibrate=st.builds(Calibrate, pairs=COUNT, damping=ABOVE_ZERO, refit=st.booleans()),
     train=st.none() | trains(),

@@ -1,0 +1,68 @@
+"""Image-text pairs of a recipe, prepared for both towers of a model."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from PIL import Image
+
+from tclip.calibrate.calibrate import Pairs
+from tclip.data.images import open_images
+from tclip.data.loader import take_images, take_pairs
+from tclip.data.pairs import open_pairs
+from tclip.data.texts import TextStream, open_texts
+from tclip.errors import DataError
+from tclip.models.clip import Clip
+from tclip.recipe.schema import Recipe
+
+T = TypeVar("T")
+
+
+def read_pairs(recipe: Recipe, clip: Clip, wanted: int, unseen: int) -> tuple[Pairs, Pairs]:
+    """Return the first pairs of a recipe's data: so many to calibrate on, and the next ones to measure on.
+
+    Beside the former are calibrate.extra_images images and calibrate.extra_texts texts of no pair.
+    Where there are fewer than both together, each part has its share, and at least one pair.
+
+    Raises:
+        DataError: the data cannot be read, or hold fewer than two pairs.
+    """
+    specs = recipe.data.calibrate or recipe.data.train
+    sources = [open_pairs(spec, recipe.data.split) for spec in specs]
+    taken = take_pairs(sources, wanted + unseen)
+    if len(taken) < 2:
+        raise DataError(
+            f"{', '.join(specs)} hold {len(taken)} image-text pairs: calibration needs 2 at least."
+        )
+    seen = min(wanted, len(taken) - max(1, len(taken) * unseen // (wanted + unseen)))
+    images, texts = [image for image, _ in taken], [text for _, text in taken]
+    more_images, more_texts = _extra_images(recipe), _extra_texts(recipe, clip)
+    return (
+        _prepared(recipe, clip, images[:seen] + more_images, texts[:seen] + more_texts),
+        _prepared(recipe, clip, images[seen:], texts[seen:]),
+    )
+
+
+def _extra_images(recipe: Recipe) -> list[Image.Image]:
+    if not recipe.calibrate.extra_images:
+        return []
+    sources = [open_images(spec, recipe.data.split) for spec in recipe.data.images]
+    return take_images(sources, recipe.calibrate.extra_images)
+
+
+def _extra_texts(recipe: Recipe, clip: Clip) -> list[str]:
+    if not recipe.calibrate.extra_texts:
+        return []
+    stream = TextStream([open_texts(spec, clip.tokenizer) for spec in recipe.data.texts])
+    return stream.batch(0, recipe.calibrate.extra_texts)
+
+
+def _prepared(recipe: Recipe, clip: Clip, images: Sequence[Image.Image], texts: Sequence[str]) -> Pairs:
+    size, tokens = recipe.calibrate.batch_size, recipe.data.text_tokens
+    return Pairs(
+        [clip.preprocess(chunk) for chunk in _chunks(images, size)],
+        [clip.tokenize(chunk, max_tokens=tokens) for chunk in _chunks(texts, size)],
+    )
+
+
+def _chunks(items: Sequence[T], size: int) -> list[list[T]]:
+    return [list(items[start : start + size]) for start in range(0, len(items), size)]
