@@ -128,7 +128,7 @@ def allot(ratings: Sequence[Rating], shapes: Shapes, plan: Plan, recipe: Recipe)
     least = _predicted(shapes, plan, {}, recipe)
     extra = _extra_bytes(ratings, shapes, plan, recipe)
     choices = [
-        [Choice(extra[rating.name][form], rating.costs[form].divergence) for form in FORMS]
+        [Choice(extra[rating.name][form], rating.costs[form].distance) for form in FORMS]
         for rating in ratings
     ]
     capacity, predicted, bits = allowed - least, allowed + 1, dict[str, int]()
@@ -143,7 +143,7 @@ def allot(ratings: Sequence[Rating], shapes: Shapes, plan: Plan, recipe: Recipe)
             f"quantize.budget {recipe.quantize.budget} leaves nothing to be ternary: {predicted:,} bytes are "
             "enough for 4 or 8 bits everywhere; give less."
         )
-    cost = sum(rating.costs[form].divergence for rating, form in zip(ratings, forms, strict=True))
+    cost = sum(rating.costs[form].distance for rating, form in zip(ratings, forms, strict=True))
     return Allotment(bits, allowed, predicted, cost)
 
 
@@ -160,14 +160,14 @@ def ratings_table(
         "8 bits, kB more",
     ]
     rows: list[list[Any]] = []
-    for rating in sorted(ratings, key=lambda rating: -rating.costs["ternary"].divergence):
-        costs = [float(f"{rating.costs[form].divergence:.3g}") for form in FORMS]
+    for rating in sorted(ratings, key=lambda rating: -rating.costs["ternary"].distance):
+        costs = [float(f"{rating.costs[form].distance:.3g}") for form in FORMS]
         more = [round(extra[rating.name][form] / 1e3, 1) for form in ("4 bits", "8 bits")]
         row = [rating.name, rating.num_weights, *costs, *more]
         if allotment:
             row.append(f"{allotment.bits[rating.name]} bits" if rating.name in allotment.bits else "ternary")
         rows.append(row)
-    title = "What each weight costs alone: divergence of the similarity rows from the original's, in nats"
+    title = "What each weight costs alone: mean 1 - cosine of its tower's embeddings to the original's"
     return Table(title, [*columns, *(["becomes"] if allotment else [])], rows)
 
 

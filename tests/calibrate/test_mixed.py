@@ -43,7 +43,7 @@ def made_up(names: list[str]) -> list[Rating]:
             "ffn",
             1,
             {
-                form: Cost(costs[index % 4] / share, 0.0)
+                form: Cost(costs[index % 4] / share, 9.9)
                 for form, share in zip(FORMS, (1, 15, 900), strict=True)
             },
         )
@@ -62,7 +62,7 @@ def test_an_allotment_is_the_best_of_all(tiny: Tinies, budget: str) -> None:
     for forms in product(FORMS, repeat=len(ratings)):
         bits = {r.name: FORMS[f] for r, f in zip(ratings, forms, strict=True) if FORMS[f]}
         if predicted_bytes(shapes, {**plan.bits, **bits}, "row", "float16") <= found.allowed_bytes:
-            best = min(best, sum(r.costs[f].divergence for r, f in zip(ratings, forms, strict=True)))
+            best = min(best, sum(r.costs[f].distance for r, f in zip(ratings, forms, strict=True)))
     assert found.cost == pytest.approx(best)
     assert found.predicted_bytes == predicted_bytes(shapes, {**plan.bits, **found.bits}, "row", "float16")
     assert found.predicted_bytes <= found.allowed_bytes

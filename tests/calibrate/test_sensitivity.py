@@ -73,7 +73,7 @@ def test_each_rating_is_that_of_the_weight_calibrated_alone(tiny: Tinies, family
             ).calibrated
             cosine = report.image if rating.tower == "image" else report.text
             assert rating.costs[form].distance == pytest.approx(1 - cosine, rel=0.02, abs=1e-6), (name, form)
-        costs = [rating.costs[form].divergence for form in ("8 bits", "4 bits", "ternary")]
+        costs = [rating.costs[form].distance for form in ("8 bits", "4 bits", "ternary")]
         assert costs == sorted(costs)
 
 
@@ -130,7 +130,7 @@ def test_the_divergence_is_that_of_the_softmax_of_the_logits(tiny: Tinies) -> No
     assert cost.divergence == pytest.approx(expected, rel=1e-5)
     assert cost.distance == pytest.approx(1 - float((image_BE * moved_BE).sum(-1).mean()), abs=1e-6)
     still = Meter(clip, unseen).cost("text", text_BE)
-    assert (still.divergence, still.distance) == pytest.approx((0, 0), abs=1e-6)
+    assert (still.distance, still.divergence) == pytest.approx((0, 0), abs=1e-9)
 
 
 def test_a_rating_comes_back_from_json(tiny: Tinies) -> None:
