@@ -29,8 +29,10 @@ def read_layers(run: Run) -> list[Layer]:
         reports = [LayerReport(**layer) for layer in layers]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is damaged ({first_line(error)}): run `tclip calibrate` again.") from error
-    packed = read_packed(run.packed).ternary if run.packed.is_dir() else {}
-    zeros = {name: float((tensor.codes == 0).float().mean()) for name, tensor in packed.items()}
+    zeros: dict[str, float] = {}
+    if run.packed.is_dir():
+        packed = read_packed(run.packed)
+        zeros = {name: tensor.zeros for name, tensor in (packed.ternary | packed.ints).items()}
     return [Layer(report, zeros.get(report.name)) for report in reports]
 
 
@@ -43,7 +45,7 @@ def layers_section(run: Run) -> Section | Absent:
     layers = read_layers(run)
     if not layers:
         return Absent(TITLE, "no record of a calibration", "tclip calibrate RUN")
-    text = ["Each mark is one ternary weight, in the order of the blocks."]
+    text = ["Each mark is one weight with codes and scales, in the order of the blocks."]
     measured = [layer.report for layer in layers if layer.report.error is not None]
     if measured:
         rounded, calibrated = (
@@ -70,6 +72,7 @@ def _table(layers: Sequence[Layer]) -> Table:
             layer.report.name,
             layer.report.tower,
             layer.report.role,
+            layer.report.form,
             _rounded(layer.report.rounded_error, 4),
             _rounded(layer.report.error, 4),
             round(100 * layer.report.zeros, 1),
@@ -78,9 +81,9 @@ def _table(layers: Sequence[Layer]) -> Table:
         ]
         for layer in layers
     ]
-    columns = ["weight", "tower", "role", "error, rounded", "error, calibrated"]
+    columns = ["weight", "tower", "role", "form", "error, rounded", "error, calibrated"]
     zeros = ["zeros, calibrated, %", "zeros, packed, %"]
-    return Table(f"All {len(layers)} ternary weights", [*columns, *zeros, "how"], rows)
+    return Table(f"All {len(layers)} weights with codes", [*columns, *zeros, "how"], rows)
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

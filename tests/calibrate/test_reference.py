@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tclip.calibrate.calibrate import calibrate
-from tclip.calibrate.stage import _pairs
+from tclip.calibrate.pairs import read_pairs
 from tclip.models.load import load_dense
 from tclip.models.sites import find_sites, plan_ternarization
 from tclip.recipe.schema import Calibrate, Data, Part, Quantize, Recipe
@@ -20,7 +20,7 @@ def test_far_above_plain_rounding(shared: Path) -> None:
         calibrate=Calibrate(pairs=32),
         quantize=Quantize(image=Part(preset="none"), text=Part(preset="linear")),
     )
-    pairs, unseen = _pairs(recipe, clip)
+    pairs, unseen = read_pairs(recipe, clip, recipe.calibrate.pairs, recipe.calibrate.pairs // 8)
     plan = plan_ternarization(find_sites(clip.model), recipe.quantize)
     report = calibrate(clip, plan, recipe.quantize, recipe.calibrate, pairs, unseen)
     assert report.calibrated.text > report.rounded.text + 0.12
