@@ -12,7 +12,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from tclip.calibrate.moments import Moments
-from tclip.calibrate.ridge import best_ridge
 from tclip.calibrate.rows import solve_in_turn
 from tclip.calibrate.solver import solve
 from tclip.recipe.schema import Calibrate, Quantize
@@ -57,8 +56,8 @@ def tokens(module: nn.Module, x: Tensor) -> Float[Tensor, "N I"]:
 
 
 @torch.no_grad()
-def sum_tokens(original: nn.Module, chunks: Iterable[Chunk]) -> tuple[Moments, Moments]:
-    """Sum what a layer sees in the student and what it should answer, over two halves of the chunks.
+def sum_tokens(original: nn.Module, chunks: Iterable[Chunk]) -> Moments:
+    """Sum what a layer sees in the student and what it should answer.
 
     Args:
         original: the layer of the original.
@@ -66,20 +65,20 @@ def sum_tokens(original: nn.Module, chunks: Iterable[Chunk]) -> tuple[Moments, M
             residual stream lacks or None).
     """
     weight_OI, bias = getattr(original, weight_name(original)).flatten(1), bias_of(original)
-    halves = tuple(Moments(weight_OI.shape[1], weight_OI.shape[0], weight_OI.device) for _ in range(2))
-    for index, (original_x, student_x, weight_N, lacking) in enumerate(chunks):
+    moments = Moments(weight_OI.shape[1], weight_OI.shape[0], weight_OI.device)
+    for original_x, student_x, weight_N, lacking in chunks:
         wanted_NO = nn.functional.linear(tokens(original, original_x), weight_OI, bias)
         if lacking is not None:
             wanted_NO = wanted_NO + lacking.flatten(0, -2)
-        halves[index % 2].add(tokens(original, student_x), wanted_NO, weight_N)
-    return halves[0], halves[1]
+        moments.add(tokens(original, student_x), wanted_NO, weight_N)
+    return moments
 
 
 @torch.no_grad()
 def calibrate_layer(
     original: nn.Module,
     student: nn.Module,
-    halves: tuple[Moments, Moments],
+    moments: Moments,
     quantize: Quantize,
     settings: Calibrate,
     bits: int | None = None,
@@ -89,16 +88,16 @@ def calibrate_layer(
 
     Args:
         original, student: the layer in both models.
-        halves: of its tokens, from `sum_tokens`.
+        moments: of its tokens.
         quantize, settings: of the recipe.
         bits: 4 or 8, None for ternary codes.
         output_OO: what the embedding makes of its outputs (importance.py), where that is known.
     """
-    name, bias, moments = weight_name(original), bias_of(original), halves[0] + halves[1]
+    name, bias = weight_name(original), bias_of(original)
     weight = getattr(original, name)
     plain = chosen = round_weight(weight, bits, quantize.quantizer, quantize.scale)
     if settings.method == "gptq":
-        chosen = _solve(weight, halves, bias, quantize, settings, bits, output_OO)
+        chosen = _solve(weight, moments, bias, quantize, settings, bits, output_OO)
     getattr(student, name).copy_(chosen.dense())
     if settings.refit:
         refit_bias(student, moments)
@@ -116,18 +115,16 @@ def refit_bias(student: nn.Module, moments: Moments) -> None:
 
 def _solve(
     weight: Tensor,
-    halves: tuple[Moments, Moments],
+    moments: Moments,
     bias: Tensor | None,
     quantize: Quantize,
     settings: Calibrate,
     bits: int | None,
     output_OO: Tensor | None,
 ) -> CodedTensor:
-    refits_bias = bias is not None and settings.refit
-    ridge = best_ridge(halves, weight.flatten(1), bias, refits_bias=refits_bias, least=settings.damping)
-    fit = (halves[0] + halves[1]).fit(has_bias=refits_bias)
+    fit = moments.fit(has_bias=bias is not None and settings.refit)
     # What the float layer would best be on the student's own inputs, instead of the original's weight.
-    target = fit.regressed(weight.flatten(1), ridge).reshape(weight.shape)
+    target = fit.regressed(weight.flatten(1), settings.damping).reshape(weight.shape)
     return solve_in_turn(
         target,
         fit.moment_II,
@@ -135,7 +132,7 @@ def _solve(
         quantizer=quantize.quantizer,
         granularity=quantize.scale,
         bits=bits,
-        damping=ridge,
+        damping=settings.damping,
     )
 
 

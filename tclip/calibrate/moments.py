@@ -45,13 +45,6 @@ class Moments:
         self.input_I, self.output_O = zeros(inputs), zeros(outputs)
         self.input_II, self.cross_OI = zeros(inputs, inputs), zeros(outputs, inputs)
 
-    def __add__(self, other: "Moments") -> "Moments":
-        """Return the sums over both ones' tokens."""
-        total = Moments(len(self.input_I), len(self.output_O), self.weight.device)
-        for name in vars(total):
-            setattr(total, name, getattr(self, name) + getattr(other, name))
-        return total
-
     def add(
         self, x_NI: Float[Tensor, "N I"], y_NO: Float[Tensor, "N O"], weight_N: Float[Tensor, " N"]
     ) -> None:

@@ -159,7 +159,7 @@ class _Tower:
         for site in open_sites.values():
             self._rate(site, None, partial(ahead.embeddings, BEFORE))
 
-    def _moments(self, walk: Walk, segment: str, name: str) -> tuple[Moments, Moments]:
+    def _moments(self, walk: Walk, segment: str, name: str) -> Moments:
         module = self.clip.model.get_submodule(name)
 
         def chunks() -> Iterator[Chunk]:
@@ -169,9 +169,7 @@ class _Tower:
 
         return sum_tokens(module, chunks())
 
-    def _rate(
-        self, site: Site, moments: tuple[Moments, Moments] | None, embeddings: Callable[[], Tensor]
-    ) -> None:
+    def _rate(self, site: Site, moments: Moments | None, embeddings: Callable[[], Tensor]) -> None:
         module = self.clip.model.get_submodule(site.name.rpartition(".")[0])
         original, costs = copy.deepcopy(module), {}
         for form, bits in FORMS.items():
@@ -185,12 +183,7 @@ class _Tower:
         self.rated(Rating(site.name, site.tower, site.role, site.num_weights, costs))
 
     def _calibrate(
-        self,
-        name: str,
-        original: nn.Module,
-        module: Any,
-        moments: tuple[Moments, Moments] | None,
-        bits: int | None,
+        self, name: str, original: nn.Module, module: Any, moments: Moments | None, bits: int | None
     ) -> None:
         """Give one weight the codes that calibration would, in the form of these bits."""
         module_name, _, attribute = name.rpartition(".")

@@ -112,13 +112,13 @@ class Tower:
             parameter = f"{name}.{weight_name(module)}"
             if parameter not in self.bits and not self._settings.refit:
                 continue
-            halves = sum_tokens(module, self._chunks(walk, segment, step, name))
+            moments = sum_tokens(module, self._chunks(walk, segment, step, name))
             if parameter not in self.bits:
-                refit_bias(student, halves[0] + halves[1])
+                refit_bias(student, moments)
                 continue
             bits, output_OO = self.bits[parameter], self._importance.outputs.get(name)
             outcome = calibrate_layer(
-                module, student, halves, self._quantize, self._settings, bits, output_OO
+                module, student, moments, self._quantize, self._settings, bits, output_OO
             )
             self._found(parameter, outcome)
 
