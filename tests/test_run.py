@@ -63,6 +63,8 @@ def test_local_paths_become_absolute_and_ids_stay(tmp_path: Path, monkeypatch: p
         data={
             "train": ["photos", "shards/{0..9}.tar", "hf://owner/name", "owner/name"],
             "calibrate": "x.csv",
+            "images": "photos",
+            "texts": ["words", "prompts.txt", "./mine.txt"],
         },
         eval={"data": ["./sets/a"]},
     )
@@ -72,6 +74,8 @@ def test_local_paths_become_absolute_and_ids_stay(tmp_path: Path, monkeypatch: p
     photos, shards = str(tmp_path / "photos"), str(tmp_path / "shards/{0..9}.tar")
     assert kept.data.train == (photos, shards, "hf://owner/name", "owner/name")
     assert kept.data.calibrate == (str(tmp_path / "x.csv"),)
+    assert kept.data.images == (photos,)
+    assert kept.data.texts == ("words", str(tmp_path / "prompts.txt"), str(tmp_path / "mine.txt"))
     assert kept.eval.data == (str(tmp_path / "sets/a"),)
     assert open_run(Path("run")).recipe == kept
     assert create_run(Path("run"), given, resume=True).recipe == kept

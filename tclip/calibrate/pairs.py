@@ -42,6 +42,19 @@ def read_pairs(recipe: Recipe, clip: Clip, wanted: int, unseen: int) -> tuple[Pa
     )
 
 
+def check_extras(recipe: Recipe, clip: Clip) -> None:
+    """Look at what training will want beside its pairs: calibration takes minutes to get there.
+
+    Raises:
+        DataError: a source of images holds none or cannot be read; a file of texts likewise.
+    """
+    for spec in recipe.data.images:
+        if next(iter(open_images(spec, recipe.data.split)), None) is None:
+            raise DataError(f'"{spec}" of data.images holds no images in {recipe.data.split}.')
+    for spec in recipe.data.texts:
+        open_texts(spec, clip.tokenizer)
+
+
 def _extra_images(recipe: Recipe) -> list[Image.Image]:
     if not recipe.calibrate.extra_images:
         return []

@@ -4,7 +4,7 @@ import torch
 
 from tclip.calibrate.calibrate import calibrate as calibrate_clip
 from tclip.calibrate.mixed import within_budget
-from tclip.calibrate.pairs import read_pairs
+from tclip.calibrate.pairs import check_extras, read_pairs
 from tclip.models.load import load_dense
 from tclip.models.sites import Plan, find_sites, plan_ternarization
 from tclip.packed.write import write_packed
@@ -21,10 +21,11 @@ def calibrate(run: Run, progress: Progress) -> None:
 
     Raises:
         RecipeError: the recipe, or its budget, does not fit the model.
-        DataError: the data cannot be read, or hold fewer than two pairs.
+        DataError: the data, or what training wants beside them, cannot be read, or hold too little.
     """
     recipe = run.recipe
     clip = load_dense(str(recipe.model.id), recipe.model.revision)
+    check_extras(recipe, clip)
     if torch.cuda.is_available():
         clip.model.to("cuda")
     sites, quantize = find_sites(clip.model), recipe.quantize

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tclip.errors import did_you_mean
 
-_FILE_ENDINGS = (".tar", ".tar.gz", ".tgz", ".csv", ".tsv", ".jsonl")
+_FILE_ENDINGS = (".tar", ".tar.gz", ".tgz", ".csv", ".tsv", ".jsonl", ".txt")
 _PATTERN = re.compile(r"[*?\[{]")
 WORDS = "words"  # in data.texts: no file, but the model's own words (data/texts.py)
 _HUB_PARTS = 2  # owner/name

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from tclip.errors import RecipeError, listed
+from tclip.errors import RecipeError, did_you_mean, listed
 from tclip.recipe.local import WORDS, is_local, missing
 from tclip.recipe.schema import Recipe
 
@@ -92,6 +92,8 @@ def _sources(recipe: Recipe) -> Iterator[str]:
         for source in sources:
             if source.startswith("datasets://") and find_spec("datasets") is None:
                 yield f"{key}: {source} needs the datasets package: pip install 'tclip[datasets]'."
+            elif key == "data.texts":
+                yield from (f"{problem}{did_you_mean(source, [WORDS])}" for problem in _existing(key, source))
             elif is_local(source) or "/" not in source:  # data sets of the Hub have an owner
                 yield from _folder(key, source) if key == "eval.data" else _existing(key, source)
 

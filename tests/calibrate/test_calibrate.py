@@ -69,6 +69,21 @@ def test_without_refit_only_ternary_weights_move(tiny: Tinies, family: str) -> N
     assert ours.mean() < rounded.mean()
 
 
+def test_outputs_can_be_left_out_of_account(tiny: Tinies) -> None:
+    table = "text_model.embeddings.token_embedding.weight"
+    seeing, blind = (calibrated(tiny("clip"), Calibrate(outputs=outputs)) for outputs in (True, False))
+    how = [{layer.name: layer.how for layer in report.layers}[table] for _, report in (seeing, blind)]
+    assert how == ["output error", "rounded: no input of its own to fit it to"]
+    plain = ternarize(tiny("clip").clip.model.get_parameter(table), "learned", "row")
+    assert torch.equal(blind[0].ternary[table].codes, plain.codes)
+    moved = {
+        name for name, tensor in seeing[0].ternary.items()
+        if not torch.equal(tensor.codes, blind[0].ternary[name].codes)
+    }  # fmt: skip
+    assert table in moved
+    assert any(name.startswith("vision") for name in moved)
+
+
 @pytest.mark.parametrize("refit", [False, True])
 @pytest.mark.parametrize("scale", ["row", "tensor", "group:8"])
 def test_rounding_is_plain_rounding(tiny: Tinies, refit: bool, scale: str) -> None:

@@ -128,6 +128,7 @@ def test_what_has_no_partner_is_named_and_used(kind):
 
 
 def test_a_text_file_that_is_missing_is_named():
+    assert 'no such file or folder wrods. Did you mean "words"?' in said_of(*GOOD, "data.texts=[wrods]")
     assert "data.texts: no such file" in said_of(
         *GOOD, "data.texts=[words, ./prompts.txt]", "train.extra_texts=8"
     )
