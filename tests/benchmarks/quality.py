@@ -10,6 +10,7 @@ machine does meanwhile: the steps that a quiet machine of the report makes in on
 
 import argparse
 import json
+import shutil
 import statistics
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -21,6 +22,8 @@ from tclip.evaluate.record import read_record
 from tclip.evaluate.suite.averages import main_score
 from tclip.progress import Collected
 from tclip.recipe.read import read_recipe
+from tclip.recipe.schema import Recipe
+from tclip.run import Run, create_run, with_absolute_paths
 
 SETS = ("flickr8k", "imagenet_samples", "cifar10", "clothing")
 UNLABELLED = ("cifar10", "clothing", "emojitwo")  # of these only the images of the training split
@@ -79,8 +82,10 @@ def overrides(cell: Cell, asked: argparse.Namespace) -> list[str]:
     ]
     trains = cell.recipe not in ("round", "ptq")
     if cell.data == "wide":
-        count = "train.extra_images=64" if trains else "calibrate.extra_images=512"
-        settings += [f"data.images=[{', '.join(str(root / name) for name in UNLABELLED)}]", count]
+        settings.append(f"data.images=[{', '.join(str(root / name) for name in UNLABELLED)}]")
+        settings += ["train.extra_images=64"] * trains + ["calibrate.extra_images=512"] * (
+            cell.recipe != "paper"
+        )
     if cell.recipe == "round":
         settings += ROUNDED
     if trains:
@@ -99,8 +104,24 @@ def budget(cell: Cell, asked: argparse.Namespace) -> list[str]:
 def measure(cell: Cell, asked: argparse.Namespace) -> dict[str, float]:
     """Run a cell, or go on with it, and return its main score on each data set."""
     recipe = read_recipe("best" if cell.recipe == "round" else cell.recipe, overrides(cell, asked))
+    share_calibration(recipe, asked.out / cell.folder, asked.out)
     run = pipeline.compress(recipe, asked.out / cell.folder, Collected(), resume=True)
     return {name: main_score(read_record(run.results / "packed" / f"{name}.json")) for name in SETS}
+
+
+def share_calibration(recipe: Recipe, folder: Path, out: Path) -> None:
+    """Take over what another cell has calibrated alike: minutes and seeds change training alone."""
+    run = Run(folder, with_absolute_paths(recipe))
+    wanted = pipeline.stage_fingerprint(run.recipe, "calibrate")
+    others = [Run(path.parent, run.recipe) for path in sorted(out.glob("*/stages.json"))]
+    alike = [other for other in others if other.finished().get("calibrate") == wanted]
+    if not alike or run.finished():
+        return
+    create_run(folder, recipe, resume=True)
+    shutil.copytree(alike[0].calibrated, run.calibrated, dirs_exist_ok=True)
+    run.results.mkdir(exist_ok=True)
+    shutil.copy(alike[0].results / "calibration.json", run.results)
+    run.mark("calibrate", wanted, [])
 
 
 def teacher(asked: argparse.Namespace) -> dict[str, float]:

@@ -1,0 +1,158 @@
+"""What a step of training costs beside plain fine-tuning of the same dense CLIP, on the same batch.
+
+python -m tests.benchmarks.step_cost CLIP PAIRS [--recipe paper best] [--steps 5] [--set KEY=VALUE ...]
+
+PAIRS is a source of image-text pairs. The teacher's embeddings come from its cache, as in every epoch but
+the first, and the batch is ready: neither side decodes. Plain fine-tuning is CLIP's contrastive loss on both
+towers with the same optimizer; texts without a partner pass through it too. Both take turns in rounds; the
+first step of a round does not count.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from itertools import pairwise, repeat
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+
+from tclip import pipeline
+from tclip.data.loader import Batch, Extras, PairBatches
+from tclip.data.pairs import open_pairs
+from tclip.data.stream import PairStream
+from tclip.data.texts import TextStream, open_texts
+from tclip.distill.log import read_log
+from tclip.distill.loop import Trainer
+from tclip.distill.student import Student, make_trainable
+from tclip.distill.teacher import embedding_width, make_teacher
+from tclip.distill.tracking import Tracker
+from tclip.models.clip import Clip
+from tclip.models.load import load_dense
+from tclip.packed.load import load_packed
+from tclip.progress import Collected
+from tclip.recipe.read import read_recipe
+from tclip.recipe.schema import Recipe, Train
+from tclip.run import Run
+
+ROUNDS = 3
+BETAS = (0.9, 0.98)
+
+
+def one_batch(recipe: Recipe, train: Train, clip: Clip) -> Batch:
+    """The first batch that a recipe trains on."""
+    texts = [open_texts(spec, clip.tokenizer) for spec in recipe.data.texts]
+    extras = Extras(texts=TextStream(texts), num_texts=train.extra_texts) if train.extra_texts else Extras()
+    return next(
+        iter(
+            PairBatches(
+                PairStream([open_pairs(spec, recipe.data.split) for spec in recipe.data.train]),
+                batch_size=train.batch_size,
+                preprocess=clip.preprocess,
+                tokenize=clip.tokenize,
+                text_tokens=recipe.data.text_tokens,
+                extras=extras,
+            )
+        )
+    )
+
+
+class Plain:
+    """Fine-tuning of the dense model."""
+
+    def __init__(self, recipe: Recipe, train: Train, batch: Batch) -> None:
+        self._clip, self._batch = load_dense(str(recipe.model.id)), batch
+        self._clip.model.requires_grad_(True)
+        self._clip.model.logit_scale.requires_grad_(False)
+        self._weights = [weight for weight in self._clip.model.parameters() if weight.requires_grad]
+        self._optimizer = torch.optim.AdamW(self._weights, lr=train.recovery_lr, betas=BETAS, fused=True)
+
+    def seconds(self, steps: int) -> list[float]:
+        """Of each of so many steps."""
+        return [self._step() for _ in range(steps)]
+
+    def _step(self) -> float:
+        began = time.perf_counter()
+        image_ME = self._clip.embed_images(self._batch.images)
+        text_NE = self._clip.embed_texts(self._batch.texts)
+        num = self._batch.num_pairs
+        logits_BB = self._clip.model.logit_scale.exp() * image_ME[:num] @ text_NE[:num].T
+        logits_BB = logits_BB + 0 * text_NE.sum()  # texts without a partner pass through backwards too
+        pairs_B = torch.arange(num)
+        loss = torch.nn.functional.cross_entropy(logits_BB, pairs_B)
+        (loss + torch.nn.functional.cross_entropy(logits_BB.T, pairs_B)).backward()
+        torch.nn.utils.clip_grad_norm_(self._weights, 1.0)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        return time.perf_counter() - began
+
+
+class Ternary:
+    """Training as the stage `train` does it."""
+
+    def __init__(self, run: Run, train: Train, batch: Batch) -> None:
+        recipe, self._run, self._train, self._batch = run.recipe, run, train, batch
+        model = str(recipe.model.id)
+        clip = make_trainable(load_dense(model), load_packed(run.calibrated), recipe.quantize, train.margin)
+        width = embedding_width(clip)
+        self._student = Student(clip, width, width)
+        self._teacher = make_teacher(load_dense(model), recipe.data, "step cost", seed=0, cached=True)
+
+    def seconds(self, steps: int) -> list[float]:
+        """Of each of so many steps but the first, by the log."""
+        settings = self._train.model_copy(update={"steps": steps + 1, "minutes": None, "log_every": 1})
+        settings = settings.model_copy(update={"checkpoint_every": 10 * steps})
+        with tempfile.TemporaryDirectory() as folder:
+            trainer = Trainer(
+                Accelerator(),
+                self._student,
+                self._teacher,
+                settings,
+                Path(folder),
+                Collected(),
+                Tracker(self._run),
+            )
+            trainer.resume()
+            trainer.run(repeat(self._batch))
+            at = [line["seconds"] for line in read_log(Path(folder))]
+        return [later - earlier for earlier, later in pairwise(at)]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("clip")
+    parser.add_argument("pairs")
+    parser.add_argument("--recipe", nargs="+", default=["paper", "best"])
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE")
+    asked = parser.parse_args()
+    for name in asked.recipe:
+        given = [f"model.id={asked.clip}", f"data.train={asked.pairs}", *asked.set]
+        rounding = ["calibrate.method=round", "calibrate.refit=false", "calibrate.pairs=8"]
+        recipe = read_recipe(name, [*given, *rounding])
+        train = recipe.train or Train(minutes=1)
+        with tempfile.TemporaryDirectory() as folder:
+            run = pipeline.compress(recipe, Path(folder) / "run", Collected(), last="calibrate")
+            batch = one_batch(recipe, train, load_dense(asked.clip))
+            plain, ternary = Plain(recipe, train, batch), Ternary(run, train, batch)
+            rounds = [
+                (
+                    statistics.median(plain.seconds(asked.steps + 1)[1:]),
+                    statistics.median(ternary.seconds(asked.steps)),
+                )
+                for _ in range(ROUNDS)
+            ]
+        ratios = [theirs / ours for ours, theirs in rounds]
+        ours, theirs = (statistics.median(column) for column in zip(*rounds, strict=True))
+        print(
+            f"{name}: {train.batch_size} pairs and {train.extra_texts} texts a step, "
+            f"{torch.get_num_threads()} threads; plain {ours:.2f} s, {name} {theirs:.2f} s: "
+            f"{statistics.median(ratios):.2f} times ({min(ratios):.2f} to {max(ratios):.2f})",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
