@@ -6,9 +6,10 @@ from typing import TypeVar
 from PIL import Image
 
 from tclip.calibrate.calibrate import Pairs
-from tclip.data.images import open_images
+from tclip.data.images import image_sources
 from tclip.data.loader import take_images, take_pairs
 from tclip.data.pairs import open_pairs
+from tclip.data.sample import PairSource
 from tclip.data.texts import TextStream, open_texts
 from tclip.errors import DataError
 from tclip.models.clip import Clip
@@ -48,9 +49,9 @@ def check_extras(recipe: Recipe, clip: Clip) -> None:
     Raises:
         DataError: a source of images holds none or cannot be read; a file of texts likewise.
     """
-    for spec in recipe.data.images:
-        if next(iter(open_images(spec, recipe.data.split)), None) is None:
-            raise DataError(f'"{spec}" of data.images holds no images in {recipe.data.split}.')
+    for source in _image_sources(recipe):
+        if next(iter(source), None) is None:
+            raise DataError(f'"{source.spec}" of data.images holds no images in {recipe.data.split}.')
     for spec in recipe.data.texts:
         open_texts(spec, clip.tokenizer)
 
@@ -58,8 +59,12 @@ def check_extras(recipe: Recipe, clip: Clip) -> None:
 def _extra_images(recipe: Recipe) -> list[Image.Image]:
     if not recipe.calibrate.extra_images:
         return []
-    sources = [open_images(spec, recipe.data.split) for spec in recipe.data.images]
-    return take_images(sources, recipe.calibrate.extra_images)
+    return take_images(_image_sources(recipe), recipe.calibrate.extra_images)
+
+
+def _image_sources(recipe: Recipe) -> list[PairSource]:
+    data = recipe.data
+    return image_sources(data.images, data.calibrate or data.train, data.split)
 
 
 def _extra_texts(recipe: Recipe, clip: Clip) -> list[str]:

@@ -1,13 +1,36 @@
-"""Images alone, for the image tower to learn from: a source of pairs without its texts, or a plain folder."""
+"""Images alone, for the image tower to learn from: of pairs, of plain folders, or parts of pairs' images."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tclip.data.pairs import find_source, not_known
+from tclip.data.crops import Crops
+from tclip.data.pairs import find_source, not_known, open_pairs
 from tclip.data.sample import PairSource, Sample, digest
 from tclip.data.tars import IMAGES
 from tclip.errors import DataError
+
+CROPS = "crops"  # the name of the source that needs no folder
+
+
+def image_sources(specs: Sequence[str], pairs: Sequence[str], split: str = "train") -> list[PairSource]:
+    """Find the readers for sources of images, of which "crops" means parts of the pairs' images.
+
+    Args:
+        specs: as for `open_images`, or "crops".
+        pairs: the sources of pairs, as for `open_pairs`.
+        split: which split to read where there are several.
+
+    Raises:
+        DataError: nothing is there, the split is not, or it holds no images.
+    """
+    sources = list[PairSource]()
+    for spec in specs:
+        if spec == CROPS:
+            sources += [Crops(open_pairs(pair, split)) for pair in pairs]
+        else:
+            sources.append(open_images(spec, split))
+    return sources
 
 
 def open_images(spec: str, split: str = "train") -> PairSource:

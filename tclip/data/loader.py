@@ -10,6 +10,7 @@ from typing import Any, Literal
 from PIL import Image
 from torch import Tensor
 
+from tclip.data.crops import crop
 from tclip.data.decoder import Decoder, Pixels, Preprocess
 from tclip.data.prefetch import prefetch
 from tclip.data.sample import PairSource, Sample, derived
@@ -173,7 +174,8 @@ def _take(stream: PairStream, n: int) -> list[tuple[Sample, Image.Image]]:
     tally = Tally("decoding")
     for sample in stream.epoch(0):
         try:
-            taken.append((sample, decode(sample.image_bytes)))
+            image = decode(sample.image_bytes)
+            taken.append((sample, crop(image, sample.key, 0) if sample.cropped else image))
             tally.good()
         except BrokenImageError as error:
             tally.bad(sample.key, str(error))

@@ -18,12 +18,14 @@ class Sample:
     """One image, still encoded, and what is said of it.
 
     `key` is unique within its source and the same in every run. Empty `image_bytes` or `captions`
-    mean that the source has the one without the other; `screen.flaw` names such samples.
+    mean that the source has the one without the other; `screen.flaw` names such samples. Of a `cropped`
+    one only a part is to be seen (crops.py).
     """
 
     key: str
     image_bytes: bytes
     captions: tuple[str, ...]
+    cropped: bool = False
 
 
 @runtime_checkable  # for the shape-and-type checks of the tests

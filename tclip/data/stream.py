@@ -7,7 +7,7 @@ The price is that every process reads all shards (but decodes its own samples on
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from tclip.data.sample import PairSource, Sample, Shard, derived, digest
@@ -159,4 +159,4 @@ class PairStream:
 
 def _keyed(name: str, shard: Shard) -> Iterator[Sample]:
     for sample in shard:
-        yield Sample(f"{name}/{sample.key}", sample.image_bytes, sample.captions)
+        yield replace(sample, key=f"{name}/{sample.key}")

@@ -5,7 +5,7 @@ from typing import Any
 
 from PIL import Image
 
-from tclip.data.images import open_images
+from tclip.data.images import image_sources
 from tclip.data.loader import Extras, PairBatches
 from tclip.data.pairs import open_pairs
 from tclip.data.sample import PairSource, digest
@@ -52,7 +52,8 @@ def train(run: Run, progress: Progress) -> None:
             f"{teacher_clip.source.id} has another tokenizer or image preprocessing: leave teacher.id null, "
             "or set both weights to 0."
         )
-    stream = _stream(recipe.data.train, open_pairs, recipe, accelerator)
+    pairs = [open_pairs(spec, recipe.data.split) for spec in recipe.data.train]
+    stream = _stream(pairs, recipe, accelerator, paired=True)
     extras = _extras(recipe, settings, student_clip, accelerator)
     streams = [stream, extras.images] if extras.images else [stream]
     teacher = make_teacher(
@@ -116,34 +117,27 @@ def _models(run: Run, margin: float, device: Any) -> tuple[Clip, Clip]:
     return student, teacher
 
 
-def _stream(
-    specs: Sequence[str], reader: Callable[[str, str], PairSource], recipe: Recipe, accelerator: Any
-) -> PairStream:
+def _stream(sources: Sequence[PairSource], recipe: Recipe, accelerator: Any, *, paired: bool) -> PairStream:
     return PairStream(
-        [reader(spec, recipe.data.split) for spec in specs],
+        sources,
         seed=recipe.train.seed if recipe.train else 0,
         shuffle_buffer=recipe.data.shuffle,
         rank=accelerator.process_index,
         world_size=accelerator.num_processes,
-        paired=reader is open_pairs,
+        paired=paired,
     )
 
 
 def _extras(recipe: Recipe, settings: Train, student: Clip, accelerator: Any) -> Extras:
     world, data = accelerator.num_processes, recipe.data
-    return Extras(
-        images=_stream(data.images, open_images, recipe, accelerator) if settings.extra_images else None,
-        num_images=settings.extra_images // world,
-        texts=TextStream(
-            [open_texts(spec, student.tokenizer) for spec in data.texts],
-            seed=settings.seed,
-            rank=accelerator.process_index,
-            world_size=world,
-        )
-        if settings.extra_texts
-        else None,
-        num_texts=settings.extra_texts // world,
-    )
+    images = texts = None
+    if settings.extra_images:
+        sources = image_sources(data.images, data.train, data.split)
+        images = _stream(sources, recipe, accelerator, paired=False)
+    if settings.extra_texts:
+        words = [open_texts(spec, student.tokenizer) for spec in data.texts]
+        texts = TextStream(words, seed=settings.seed, rank=accelerator.process_index, world_size=world)
+    return Extras(images, settings.extra_images // world, texts, settings.extra_texts // world)
 
 
 def _batches(

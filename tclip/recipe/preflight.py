@@ -5,8 +5,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tclip.errors import RecipeError, did_you_mean, listed
-from tclip.recipe.local import WORDS, is_local, missing
+from tclip.recipe.local import CROPS, WORDS, is_local, missing
 from tclip.recipe.schema import Recipe
+
+# what is made and not read, by key
+MADE = {"data.images": (CROPS,), "data.texts": (WORDS,)}
 
 
 def check_recipe(recipe: Recipe, earlier: Recipe | None = None) -> None:
@@ -84,18 +87,19 @@ def _sources(recipe: Recipe) -> Iterator[str]:
     named = {
         "data.train": data.train,
         "data.images": data.images,
-        "data.texts": [text for text in data.texts if text != WORDS],
+        "data.texts": data.texts,
         "data.calibrate": data.calibrate,
         "eval.data": recipe.eval.data,
     }
     for key, sources in named.items():
-        for source in sources:
+        for source in sorted(set(sources) - set(MADE.get(key, ())), key=sources.index):
             if source.startswith("datasets://") and find_spec("datasets") is None:
                 yield f"{key}: {source} needs the datasets package: pip install 'tclip[datasets]'."
-            elif key == "data.texts":
-                yield from (f"{problem}{did_you_mean(source, [WORDS])}" for problem in _existing(key, source))
-            elif is_local(source) or "/" not in source:  # data sets of the Hub have an owner
-                yield from _folder(key, source) if key == "eval.data" else _existing(key, source)
+            elif (
+                key == "data.texts" or is_local(source) or "/" not in source
+            ):  # those of the Hub have an owner
+                problems = _folder(key, source) if key == "eval.data" else _existing(key, source)
+                yield from (f"{each}{did_you_mean(source, MADE.get(key, ()))}" for each in problems)
 
 
 def _existing(key: str, name: str) -> Iterator[str]:

@@ -35,7 +35,8 @@ class Data(Section):
 
     train: Names = Field((), description="Sources of pairs: folders, shards, hf:// or datasets:// ids.")
     images: Names = Field(
-        (), description="Sources of images alone (or folders of pictures): captions and classes are not read."
+        (),
+        description='Images alone: sources, folders of pictures, or "crops", parts of the pairs\' images.',
     )
     texts: Names = Field(
         (),

@@ -30,6 +30,13 @@ UNLABELLED = ("cifar10", "clothing", "emojitwo")  # of these only the images of 
 ROUNDED = ("train=null", "calibrate.method=round", "calibrate.refit=false", "quantize.quantizer=clip2")
 # Each part of `best` that can be taken away alone.
 ABLATIONS: dict[str, tuple[str, ...]] = {
+    "without crops": (
+        "data.images=[]",
+        "calibrate.extra_images=0",
+        "calibrate.pairs=2048",
+        "train.extra_images=0",
+        "train.batch_size=72",
+    ),
     "without texts": ("data.texts=[]", "train.extra_texts=0", "calibrate.extra_texts=0"),
     "without outputs": ("calibrate.outputs=false",),
     "without calibration": ("calibrate.method=round", "calibrate.refit=false"),
@@ -82,10 +89,10 @@ def overrides(cell: Cell, asked: argparse.Namespace) -> list[str]:
     ]
     trains = cell.recipe not in ("round", "ptq")
     if cell.data == "wide":
-        settings.append(f"data.images=[{', '.join(str(root / name) for name in UNLABELLED)}]")
-        settings += ["train.extra_images=64"] * trains + ["calibrate.extra_images=512"] * (
-            cell.recipe != "paper"
-        )
+        made = ["crops"] if cell.recipe == "best" else []
+        settings.append(f"data.images=[{', '.join([*made, *(str(root / name) for name in UNLABELLED)])}]")
+        settings += ["train.extra_images=64"] if trains else []
+        settings += ["calibrate.extra_images=1024"] if cell.recipe != "paper" else []
     if cell.recipe == "round":
         settings += ROUNDED
     if trains:
@@ -131,7 +138,8 @@ def teacher(asked: argparse.Namespace) -> dict[str, float]:
         run = pipeline.compress(
             read_recipe("best", [*overrides(Cell("round", "whole", 0, "all", "narrow", 0), asked)[:-2],
                                  "train=null", "calibrate.method=round", "calibrate.refit=false",
-                                 "data.texts=[]", "calibrate.extra_texts=0", "eval.forms=[original]"]),
+                                 "data.texts=[]", "calibrate.extra_texts=0", "data.images=[]",
+                                 "calibrate.extra_images=0", "eval.forms=[original]"]),
             asked.out / "original", Collected(), resume=True,
         )  # fmt: skip
         scores = {name: main_score(read_record(run.results / "original" / f"{name}.json")) for name in SETS}

@@ -127,8 +127,9 @@ def test_what_has_no_partner_is_named_and_used(kind):
         check_recipe(read_recipe("best", [*GOOD, f"data.{kind}={named}", f"{section}.extra_{kind}=8"]))
 
 
-def test_a_text_file_that_is_missing_is_named():
+def test_texts_and_images_that_are_missing_are_named():
     assert 'no such file or folder wrods. Did you mean "words"?' in said_of(*GOOD, "data.texts=[wrods]")
+    assert 'no such file or folder corps. Did you mean "crops"?' in said_of(*GOOD, "data.images=[corps]")
     assert "data.texts: no such file" in said_of(
         *GOOD, "data.texts=[words, ./prompts.txt]", "train.extra_texts=8"
     )
