@@ -72,6 +72,8 @@ def cells(asked: argparse.Namespace) -> Iterator[Cell]:
             yield Cell(recipe, part, 0, preset, data, 0)
             continue
         for minutes, seed in product(asked.minutes, asked.seed):
+            if minutes == 0 and seed != asked.seed[0]:
+                continue
             yield Cell(recipe, part, minutes, preset, data, seed)
 
 
@@ -97,12 +99,14 @@ def overrides(cell: Cell, asked: argparse.Namespace) -> list[str]:
         settings += ROUNDED
     if trains:
         settings.append(f"train.seed={cell.seed}")
-        settings += budget(cell, asked)
-    return [*settings, *ABLATIONS.get(cell.part, ())]
+    settings += ABLATIONS.get(cell.part, ())
+    return settings + (budget(cell, asked) if trains else [])
 
 
 def budget(cell: Cell, asked: argparse.Namespace) -> list[str]:
-    """Minutes of the clock, or the steps that stand for them."""
+    """Minutes of the clock, or the steps that stand for them; 0: calibrated only."""
+    if cell.minutes == 0:
+        return ["train=null"]
     if cell.recipe not in asked.steps:
         return [f"train.minutes={cell.minutes}"]
     return ["train.minutes=null", f"train.steps={round(asked.steps[cell.recipe] * cell.minutes)}"]

@@ -68,8 +68,8 @@ def test_commands_of_headers_run_this_recipe_and_name_only_recipes_that_exist(pa
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_overrides_in_headers_are_valid(path):
-    overrides = re.findall(r"--set (\S+=\S+)", path.read_text())
-    read_recipe(path, [override.rstrip(".,") for override in overrides])
+    overrides = re.findall(r"--set ('[^']+'|\S+=\S+)", path.read_text())
+    read_recipe(path, [override.strip("'").rstrip(".,") for override in overrides])
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
