@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tclip.calibrate.moments import Moments
+from tclip.calibrate.solver import damped
 
 INPUTS, OUTPUTS = 5, 3
 
@@ -37,6 +38,24 @@ def test_fit_is_the_weighted_mean_over_tokens(has_bias: bool) -> None:
     cross_OI = sum(share * torch.outer(y, x) for share, x, y in zip(share_N, x_NI, y_NO, strict=True))
     torch.testing.assert_close(fit.moment_II, moment_II, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(fit.cross_OI, cross_OI, rtol=1e-5, atol=1e-6)
+
+
+def test_tokens_far_from_zero_lose_nothing() -> None:
+    x_NI, y_NO, weight_N = tokens(2)
+    near, far = summed(x_NI, y_NO, weight_N).fit(True), summed(x_NI + 1000, y_NO - 500, weight_N).fit(True)
+    # what is added to the diagonal grows with the inputs
+    off_diagonal = [fit.moment_II - fit.moment_II.diagonal().diag() for fit in (far, near)]
+    torch.testing.assert_close(*off_diagonal, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(far.cross_OI, near.cross_OI, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("inputs", [5, 64, 768, 3072])
+@pytest.mark.parametrize("mean", [0.0, 1.0, 100.0])
+def test_what_is_left_of_a_single_token_can_be_inverted(inputs: int, mean: float) -> None:
+    moments = Moments(inputs, OUTPUTS, torch.device("cpu"))
+    x_NI = torch.randn(1, inputs, generator=torch.Generator().manual_seed(0)) + mean
+    moments.add(x_NI, torch.ones(1, OUTPUTS), torch.tensor([0.3]))
+    torch.linalg.cholesky(damped(moments.fit(has_bias=True).moment_II, 0.01).double())
 
 
 @pytest.mark.parametrize("has_bias", [False, True])
