@@ -5,7 +5,7 @@ python -m tests.benchmarks.step_cost CLIP PAIRS [--recipe paper best] [--steps 5
 PAIRS is a source of image-text pairs. The teacher's embeddings come from its cache, as in every epoch but
 the first, and the batch is ready: neither side decodes. Plain fine-tuning is CLIP's contrastive loss on both
 towers with the same optimizer; texts without a partner pass through it too. Both take turns in rounds; the
-first step of a round does not count.
+first step of a round does not count. Images without a text are left out: parts of images are new each epoch.
 """
 
 import argparse
