@@ -88,7 +88,9 @@ def test_crops_stand_for_parts_of_all_pairs(tmp_path) -> None:
     sources = image_sources(["crops", pairs[0]], pairs)
     samples = list(PairStream(sources, paired=False).epoch(0))
     assert [sample.cropped for sample in samples].count(True) == 8
-    assert len({sample.key for sample in samples}) == 12, "a part is not taken for its image in the cache"
+    assert len({sample.key for sample in samples}) == 12
+    named = {sample.key.startswith("images/crops/") for sample in samples if sample.cropped}
+    assert named == {True}, "a part is not taken for its image in the cache, nor in a message"
     plain = image_sources([pairs[0]], pairs)
     assert sources[0].fingerprint() != plain[0].fingerprint()
     whole, parts = take_images(plain, 4), take_images(sources[:1], 4)
@@ -100,7 +102,9 @@ def test_crops_of_pairs_that_are_not_there(tmp_path) -> None:
         image_sources(["crops"], [str(tmp_path / "nowhere")])
 
 
-def test_the_name_is_no_path() -> None:
+def test_the_name_is_no_path_even_beside_a_folder_of_that_name(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "crops").mkdir()
     assert images.CROPS == local.CROPS
     assert not local.is_local("crops")
     assert local.absolute("crops") == "crops"

@@ -101,7 +101,7 @@ def test_two_processes_have_the_losses_of_one_with_all_rows(
     every_loss = ("contrastive", "feature", "interactive", "similarity", "layers", "attention")
     train = {"losses": dict.fromkeys(every_loss, 0.5), "extra_images": 4, "extra_texts": 6}
     # equally long texts: layer losses are means over each process's own tokens
-    data = {"text_tokens": 4, "texts": "words", "images": str(pairs)}
+    data = {"text_tokens": 4, "texts": "words", "images": ["crops", str(pairs)]}
     alone, run = (tiny_run(tmp_path / name, train=train, data=data) for name in ("one", "two"))
     train_run(alone)
     with socket.socket() as probe:
