@@ -21,6 +21,7 @@ from tclip.distill.checkpoint import Position, checkpoints, load_checkpoint, sav
 from tclip.distill.layers import LayerLosses
 from tclip.distill.log import add_line, cut_log
 from tclip.distill.losses import Views, embedding_losses
+from tclip.distill.precision import Float32Attention
 from tclip.distill.schedule import Budget, learning_rate, strength
 from tclip.distill.student import Student, parameter_groups, quantized_once
 from tclip.distill.teacher import Teacher
@@ -103,7 +104,7 @@ class Trainer:
         rate = learning_rate(progress, self.train)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["share"]
-        with quantized_once(), self.accelerator.autocast():
+        with quantized_once(), self.accelerator.autocast(), Float32Attention():
             losses = self._losses(batch)
             total = self._total(losses)
         self.accelerator.backward(total)

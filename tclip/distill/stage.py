@@ -12,6 +12,7 @@ from tclip.data.sample import PairSource, digest
 from tclip.data.stream import PairStream
 from tclip.data.texts import TextStream, open_texts
 from tclip.distill.loop import Trainer
+from tclip.distill.precision import mixed_precision
 from tclip.distill.student import Student, make_trainable
 from tclip.distill.teacher import embedding_width, make_teacher
 from tclip.distill.tracking import Tracker
@@ -62,6 +63,7 @@ def train(run: Run, progress: Progress) -> None:
         digest(*(each.fingerprint() for each in streams)),
         seed=settings.seed,
         cached=recipe.teacher.cache,
+        precision=accelerator.mixed_precision,
     )
     student = Student(student_clip, embedding_width(student_clip), teacher.width).to(accelerator.device)
     trainer = Trainer(accelerator, student, teacher, settings, run.steps, progress, tracker)
@@ -93,17 +95,8 @@ def _accelerator(settings: Train, **tracking: Any) -> Any:
 
     # Families differ in which weights take part (poolers, biases): let the wrapper find out.
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-    precision = {"float32": "no", "bfloat16": "bf16"}.get(settings.precision) or _best_precision()
+    precision = mixed_precision(settings.precision)
     return Accelerator(mixed_precision=precision, kwargs_handlers=[unused], **tracking)
-
-
-def _best_precision() -> str:
-    """Return "bf16" where the device computes it faster than float32, else "no"."""
-    import torch
-
-    if torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported() else "no"
-    return "bf16" if torch.cpu._is_amx_tile_supported() else "no"
 
 
 def _models(run: Run, margin: float, device: Any) -> tuple[Clip, Clip]:

@@ -26,11 +26,13 @@ class Teacher:
     Attributes:
         clip: the teacher, evaluation mode, no gradients.
         images, texts: caches of its two towers, or None.
+        precision: what the student computes in too, "bf16" or "no"; what is cached is of one or the other.
     """
 
     clip: Clip
     images: EmbeddingCache | None = None
     texts: EmbeddingCache | None = None
+    precision: str = "no"
 
     @property
     def width(self) -> int:
@@ -43,17 +45,25 @@ class Teacher:
         image_keys = [f"{key} {view}" for key, view in zip(batch.keys, batch.views, strict=True)]
         prefix = "teacher/"  # inputs of its own, where its preprocessing differs from the student's
         pixels = {name[len(prefix) :]: x for name, x in batch.images.items() if name.startswith(prefix)}
-        image_MF = _cached(self.images, image_keys, pixels or batch.images, self.clip.embed_images)
+        image_MF = self._cached(self.images, image_keys, pixels or batch.images, self.clip.embed_images)
         tokens = {name[len(prefix) :]: x for name, x in batch.texts.items() if name.startswith(prefix)}
-        text_NF = _cached(self.texts, batch.captions, tokens or batch.texts, self.clip.embed_texts)
+        text_NF = self._cached(self.texts, batch.captions, tokens or batch.texts, self.clip.embed_texts)
         return image_MF.to(self.clip.device), text_NF.to(self.clip.device)
 
+    def _cached(self, cache: EmbeddingCache | None, keys: list[str], inputs: Inputs, embed: Embed) -> Tensor:
+        with torch.autocast(self.clip.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            if cache is None:
+                return embed(inputs)
+            return cache.get(keys, lambda missing: embed({name: x[missing] for name, x in inputs.items()}))
 
-def make_teacher(clip: Clip, data: Data, fingerprint: str, *, seed: int, cached: bool) -> Teacher:
+
+def make_teacher(
+    clip: Clip, data: Data, fingerprint: str, *, seed: int, cached: bool, precision: str = "no"
+) -> Teacher:
     """Freeze a CLIP as teacher and open its caches.
 
-    A cache belongs to the model's bytes, its preprocessing and the data; an image's key also names the
-    crop, a text's where it was cut.
+    A cache belongs to the model's bytes, its precision, its preprocessing and the data; an image's key also
+    names the crop, a text's where it was cut.
 
     Args:
         clip: the teacher.
@@ -61,30 +71,23 @@ def make_teacher(clip: Clip, data: Data, fingerprint: str, *, seed: int, cached:
         fingerprint: hash of the data themselves.
         seed: of the crops.
         cached: whether to keep embeddings on disk.
+        precision: "bf16" or "no".
     """
     clip.model.requires_grad_(False)
     if not cached:
-        return Teacher(clip)
+        return Teacher(clip, precision=precision)
     model = {"id": clip.source.id, "revision": clip.source.revision, "commit": clip.source.commit}
+    model["precision"] = precision
     pixels = clip.image_processor.to_dict()
     crops = {"views": data.views, "min_crop": data.min_crop, "seed": seed} if data.views > 1 else {}
     image_key = cache_key(tower="image", **model, preprocessing=str(pixels), data=fingerprint, **crops)
     text_key = cache_key(tower="text", **model, tokens=data.text_tokens, data=fingerprint)
     folder = cache_folder() / "teacher"
-    return Teacher(
-        clip, EmbeddingCache(folder / f"{image_key}.sqlite"), EmbeddingCache(folder / f"{text_key}.sqlite")
-    )
+    images, texts = (EmbeddingCache(folder / f"{key}.sqlite") for key in (image_key, text_key))
+    return Teacher(clip, images, texts, precision)
 
 
 def embedding_width(clip: Clip) -> int:
     """Return the width of a CLIP's embeddings."""
     with torch.no_grad():
         return clip.embed_texts(clip.tokenize(["width"])).shape[-1]
-
-
-def _cached(cache: EmbeddingCache | None, keys: list[str], inputs: Inputs, embed: Embed) -> Tensor:
-    # Not at the student's precision: what is cached must not depend on the machine that computed it.
-    with torch.autocast(next(iter(inputs.values())).device.type, enabled=False):
-        if cache is None:
-            return embed(inputs)
-        return cache.get(keys, lambda missing: embed({name: x[missing] for name, x in inputs.items()}))

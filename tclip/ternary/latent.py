@@ -7,7 +7,6 @@ R rows with scales, G groups a row, N weights to a scale.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -16,38 +15,8 @@ from torch.nn.utils import parametrize
 
 from tclip.ternary.granularity import scale_shape
 from tclip.ternary.quantizers import QUANTIZERS, codes_of, ternarize
+from tclip.ternary.straight_through import StraightThrough
 from tclip.ternary.tensor import TernaryTensor
-
-
-class StraightThrough(torch.autograd.Function):
-    """w + strength (s T - w), T = the code of w at the given threshold.
-
-    The gradient passes to w as it is; to s it is the LSQ gradient (arXiv 1902.08153, eq. 3):
-    T - w/s inside the clip, T outside.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, weight_RGN: Tensor, scale_RG1: Tensor, threshold_RG1: Tensor, strength: float
-    ) -> Tensor:
-        """Return w + strength (s T - w), [R, G, N]."""
-        # s T without integer codes: a training step makes this for every weight, so passes count
-        signed_RGN = torch.copysign(scale_RG1, weight_RGN)
-        ternary_RGN = torch.where(weight_RGN.abs() > threshold_RG1, signed_RGN, 0.0)
-        ctx.save_for_backward(weight_RGN, scale_RG1, ternary_RGN)
-        ctx.strength = strength
-        return ternary_RGN if strength == 1 else torch.lerp(weight_RGN, ternary_RGN, strength)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
-        """Return the gradients of the weight and of the scale."""
-        (grad_RGN,) = grads
-        if not ctx.needs_input_grad[1]:
-            return grad_RGN, None, None, None
-        weight_RGN, scale_RG1, ternary_RGN = ctx.saved_tensors
-        inside_RGN = torch.where(weight_RGN.abs() < scale_RG1, weight_RGN, 0.0)
-        total_RG1 = ((ternary_RGN - inside_RGN) * grad_RGN).sum(-1, keepdim=True)
-        return grad_RGN, ctx.strength * total_RG1 / scale_RG1, None, None
 
 
 class LatentTernary(nn.Module):

@@ -4,8 +4,9 @@ python -m tests.benchmarks.step_cost CLIP PAIRS [--recipe paper best] [--steps 5
 
 PAIRS is a source of image-text pairs. The teacher's embeddings come from its cache, as in every epoch but
 the first, and the batch is ready: neither side decodes. Plain fine-tuning is CLIP's contrastive loss on both
-towers with the same optimizer; texts without a partner pass through it too. Both take turns in rounds; the
-first step of a round does not count. Images without a text are left out: parts of images are new each epoch.
+towers with the same optimizer and in the same precision; texts without a partner pass through it too. Both
+take turns in rounds; the first step of a round does not count. Images without a text are left out: parts of
+images are new each epoch.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from torch import Tensor
 
 from tclip import pipeline
 from tclip.data.loader import Batch, Extras, PairBatches
@@ -25,6 +27,7 @@ from tclip.data.stream import PairStream
 from tclip.data.texts import TextStream, open_texts
 from tclip.distill.log import read_log
 from tclip.distill.loop import Trainer
+from tclip.distill.precision import Float32Attention, mixed_precision
 from tclip.distill.student import Student, make_trainable
 from tclip.distill.teacher import embedding_width, make_teacher
 from tclip.distill.tracking import Tracker
@@ -63,6 +66,7 @@ class Plain:
 
     def __init__(self, recipe: Recipe, train: Train, batch: Batch) -> None:
         self._clip, self._batch = load_dense(str(recipe.model.id)), batch
+        self._accelerator = Accelerator(mixed_precision=mixed_precision(train.precision))
         self._clip.model.requires_grad_(True)
         self._clip.model.logit_scale.requires_grad_(False)
         self._weights = [weight for weight in self._clip.model.parameters() if weight.requires_grad]
@@ -74,18 +78,23 @@ class Plain:
 
     def _step(self) -> float:
         began = time.perf_counter()
+        with self._accelerator.autocast(), Float32Attention():
+            loss = self._loss()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self._weights, 1.0)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        return time.perf_counter() - began
+
+    def _loss(self) -> Tensor:
         image_ME = self._clip.embed_images(self._batch.images)
         text_NE = self._clip.embed_texts(self._batch.texts)
         num = self._batch.num_pairs
         logits_BB = self._clip.model.logit_scale.exp() * image_ME[:num] @ text_NE[:num].T
         logits_BB = logits_BB + 0 * text_NE.sum()  # texts without a partner pass through backwards too
         pairs_B = torch.arange(num)
-        loss = torch.nn.functional.cross_entropy(logits_BB, pairs_B)
-        (loss + torch.nn.functional.cross_entropy(logits_BB.T, pairs_B)).backward()
-        torch.nn.utils.clip_grad_norm_(self._weights, 1.0)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
-        return time.perf_counter() - began
+        cross_entropy = torch.nn.functional.cross_entropy
+        return cross_entropy(logits_BB, pairs_B) + cross_entropy(logits_BB.T, pairs_B)
 
 
 class Ternary:
@@ -105,7 +114,7 @@ class Ternary:
         settings = settings.model_copy(update={"checkpoint_every": 10 * steps})
         with tempfile.TemporaryDirectory() as folder:
             trainer = Trainer(
-                Accelerator(),
+                Accelerator(mixed_precision=mixed_precision(settings.precision)),
                 self._student,
                 self._teacher,
                 settings,

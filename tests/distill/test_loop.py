@@ -162,3 +162,14 @@ def test_strength_fades_in(tiny_run: Callable[..., Run], tmp_path: Path, uninter
     run = tiny_run(tmp_path / "run", train={"strength_warmup": 1.0})
     train_run(run)
     assert losses(run.folder)[0] < uninterrupted[0]  # it begins as the original, which is its own teacher
+
+
+def test_bfloat16_learns_what_float32_does(
+    tiny_run: Callable[..., Run], tmp_path: Path, uninterrupted: list[float]
+) -> None:
+    run = tiny_run(tmp_path / "run", train={"precision": "bfloat16"})
+    process = start(STAGE, run)  # Accelerate takes one precision a process
+    errors = process.communicate()[1].decode()
+    assert process.returncode == 0, errors
+    assert losses(run.folder) != uninterrupted
+    assert losses(run.folder) == pytest.approx(uninterrupted, rel=0.02)

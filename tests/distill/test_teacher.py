@@ -53,6 +53,17 @@ def test_its_embeddings_are_the_models(clip: Clip) -> None:
     assert not any(parameter.requires_grad for parameter in clip.model.parameters())
 
 
+def test_in_bfloat16_it_says_nearly_the_same_and_keeps_it_apart(clip: Clip) -> None:
+    given = batch(clip)
+    exact, rounded = (
+        make_teacher(clip, Data(), "data", seed=0, cached=True, precision=each) for each in ("no", "bf16")
+    )
+    assert not files(exact) & files(rounded)
+    for one, other in zip(exact.embed(given), rounded.embed(given), strict=True):
+        assert not torch.equal(one, other)
+        assert torch.allclose(one, other, atol=0.02)
+
+
 def test_the_second_run_computes_nothing(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     given = batch(clip)
     first = make_teacher(clip, Data(), "data", seed=0, cached=True).embed(given)

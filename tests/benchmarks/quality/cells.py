@@ -1,0 +1,100 @@
+"""The cells of the table, and the recipe of each."""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import product
+
+from tclip.recipe.read import read_recipe
+from tclip.recipe.schema import Recipe
+
+SETS = ("flickr8k", "imagenet_samples", "cifar10", "clothing")
+UNLABELLED = ("cifar10", "clothing", "emojitwo")  # of these only the images of the training split
+ROUNDED = ("train=null", "calibrate.method=round", "calibrate.refit=false", "quantize.quantizer=clip2")
+# Each part of `best` that can be taken away alone.
+ABLATIONS: dict[str, tuple[str, ...]] = {
+    "without crops": (
+        "data.images=[]",
+        "calibrate.extra_images=0",
+        "calibrate.pairs=2048",
+        "train.extra_images=0",
+        "train.batch_size=72",
+    ),
+    "without texts": ("data.texts=[]", "train.extra_texts=0", "calibrate.extra_texts=0"),
+    "without outputs": ("calibrate.outputs=false",),
+    "without calibration": ("calibrate.method=round", "calibrate.refit=false"),
+    "without margin": ("train.margin=0",),
+    "without recovery": ("train.recovery=0",),
+    "without similarity": ("train.losses.similarity=0",),
+    "with layers": ("train.losses.layers=1",),
+    "with views": ("data.views=4",),
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of the table."""
+
+    recipe: str
+    part: str
+    minutes: float
+    preset: str
+    data: str
+    seed: int
+
+    @property
+    def folder(self) -> str:
+        """A name for its run folder."""
+        return "-".join(str(value).replace(" ", "_") for value in asdict(self).values())
+
+
+def cells(asked: argparse.Namespace) -> Iterator[Cell]:
+    """Every cell that was asked for; what does not train has no minutes, and one seed."""
+    for recipe, part, preset, data in product(asked.recipe, asked.part, asked.preset, asked.protocol):
+        if recipe in ("round", "ptq"):
+            yield Cell(recipe, part, 0, preset, data, 0)
+            continue
+        for minutes, seed in product(asked.minutes, asked.seed):
+            if minutes == 0 and seed != asked.seed[0]:
+                continue
+            yield Cell(recipe, part, minutes, preset, data, seed)
+
+
+def overrides(cell: Cell, asked: argparse.Namespace) -> list[str]:
+    """The recipe's settings for a cell."""
+    root = asked.data
+    settings = [
+        f"model.id={asked.clip}",
+        f"data.train={root / 'flickr8k'}",
+        "data.text_tokens=24",
+        f"eval.data=[{', '.join(str(root / name) for name in SETS)}]",
+        "eval.forms=[packed]",
+        "export.onnx=null",
+        *(f"quantize.{tower}.preset={cell.preset}" for tower in ("image", "text")),
+    ]
+    trains = cell.recipe not in ("round", "ptq")
+    if cell.data == "wide":
+        made = ["crops"] if cell.recipe == "best" else []
+        settings.append(f"data.images=[{', '.join([*made, *(str(root / name) for name in UNLABELLED)])}]")
+        settings += ["train.extra_images=64"] if trains else []
+        settings += ["calibrate.extra_images=1024"] if cell.recipe != "paper" else []
+    if cell.recipe == "round":
+        settings += ROUNDED
+    if trains:
+        settings.append(f"train.seed={cell.seed}")
+    settings += ABLATIONS.get(cell.part, ())
+    return settings + (budget(cell, asked) if trains else [])
+
+
+def budget(cell: Cell, asked: argparse.Namespace) -> list[str]:
+    """Minutes of the clock, or the steps that stand for them; 0: calibrated only."""
+    if cell.minutes == 0:
+        return ["train=null"]
+    if cell.recipe not in asked.steps:
+        return [f"train.minutes={cell.minutes}"]
+    return ["train.minutes=null", f"train.steps={round(asked.steps[cell.recipe] * cell.minutes)}"]
+
+
+def recipe_of(cell: Cell, asked: argparse.Namespace) -> Recipe:
+    """The recipe that a cell runs."""
+    return read_recipe("best" if cell.recipe == "round" else cell.recipe, overrides(cell, asked))

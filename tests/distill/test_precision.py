@@ -1,0 +1,55 @@
+"""Which precision is chosen, and that attention keeps float32 where bfloat16 would be slow."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from tclip.distill.precision import Float32Attention, mixed_precision
+
+
+def heads(seed):
+    return torch.randn(2, 3, 5, 8, generator=torch.Generator().manual_seed(seed), requires_grad=True)
+
+
+@pytest.mark.parametrize(("asked", "expected"), [("float32", "no"), ("bfloat16", "bf16")])
+def test_what_is_asked_for_is_taken(asked, expected):
+    assert mixed_precision(asked) == expected
+
+
+@pytest.mark.parametrize("avx512", [True, False])
+@pytest.mark.parametrize("amx", [True, False])
+def test_a_cpu_computes_in_bfloat16_where_it_has_instructions_for_it(monkeypatch, avx512, amx):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    assert mixed_precision("auto") == ("bf16" if avx512 or amx else "no")
+
+
+def test_under_autocast_attention_is_float32s_to_the_bit():
+    queries, keys, values = map(heads, range(3))
+    plain = functional.scaled_dot_product_attention(queries, keys, value=values, is_causal=True)
+    with torch.autocast("cpu", torch.bfloat16), Float32Attention():
+        found = functional.scaled_dot_product_attention(queries, keys, value=values, is_causal=True)
+        product = queries @ keys.mT
+    assert torch.equal(found, plain)
+    assert product.dtype == torch.bfloat16
+    slopes = [torch.autograd.grad(each.square().sum(), queries)[0] for each in (plain, found)]
+    assert torch.equal(*slopes)
+
+
+def test_inputs_in_bfloat16_and_masks_are_taken_too():
+    queries, keys, values = (heads(seed).bfloat16() for seed in range(3))
+    mask = torch.ones(5, 5, dtype=torch.bool).tril()
+    with torch.autocast("cpu", torch.bfloat16), Float32Attention():
+        found = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+    expected = functional.scaled_dot_product_attention(
+        queries.float(), keys.float(), values.float(), attn_mask=mask
+    )
+    assert torch.equal(found, expected)
+
+
+def test_without_autocast_nothing_changes():
+    queries = heads(0).bfloat16()
+    with Float32Attention():
+        found = functional.scaled_dot_product_attention(queries, queries, queries)
+    assert found.dtype == torch.bfloat16
