@@ -74,21 +74,28 @@ def make_trainable(original: Clip, calibrated: Clip, quantize: Quantize, margin:
 
 
 def parameter_groups(student: Student, train: Train) -> list[dict[str, Any]]:
-    """Return AdamW's groups: latent weights (decayed), learned scales (own rate), everything else.
+    """Return AdamW's groups: latent weights (decayed), learned scales and the model's floats (own rates), and
+    the projections to the teacher's width.
 
     Each group has `share`, its learning rate relative to train.lr.
     """
     latents = {id(weight) for _, _, weight in latent_weights(student.model)}
     scales = {id(latent.log_scale_RG) for _, latent, _ in latent_weights(student.model)}
-    groups: dict[str, list[nn.Parameter]] = {"latent": [], "scale": [], "other": []}
+    floats = {id(parameter) for parameter in student.model.parameters()} - latents - scales
+    groups: dict[str, list[nn.Parameter]] = {"latent": [], "scale": [], "float": [], "projection": []}
     for parameter in student.parameters():
         if parameter.requires_grad:
-            kind = "latent" if id(parameter) in latents else "scale" if id(parameter) in scales else "other"
+            kinds = {"latent": latents, "scale": scales, "float": floats}
+            kind = next((name for name, ids in kinds.items() if id(parameter) in ids), "projection")
             groups[kind].append(parameter)
-    share = {"latent": 1.0, "scale": train.scale_lr / train.lr, "other": 1.0}
-    decay = {"latent": train.weight_decay, "scale": 0.0, "other": 0.0}
+    rates = {"scale": train.scale_lr, "float": train.float_lr or train.lr}
+    decay = {"latent": train.weight_decay}
     return [
-        {"params": parameters, "share": share[kind], "weight_decay": decay[kind]}
+        {
+            "params": parameters,
+            "share": rates.get(kind, train.lr) / train.lr,
+            "weight_decay": decay.get(kind, 0.0),
+        }
         for kind, parameters in groups.items()
         if parameters
     ]

@@ -134,6 +134,9 @@ class Train(Section):
     scale_lr: float = Field(
         1e-3, gt=0, le=1, description="Learning rate of learned scales, relative to the scale."
     )
+    float_lr: float | None = Field(
+        None, gt=0, le=1, description="Learning rate of all that stays float; null: lr."
+    )
     margin: float = Field(
         0.25,
         ge=0,
