@@ -27,9 +27,12 @@ from tclip.distill.student import Student, parameter_groups, quantized_once
 from tclip.distill.teacher import Teacher
 from tclip.distill.tracking import Tracker
 from tclip.errors import TrainingError
+from tclip.models.clip import Inputs
 from tclip.progress import Progress
 from tclip.recipe.schema import Train
 from tclip.ternary.latent import set_strength
+
+Rows = tuple[Tensor, ...]
 
 # A loss that grows tenfold over where it began will not come back.
 EXPLODED = 10.0
@@ -104,9 +107,8 @@ class Trainer:
         rate = learning_rate(progress, self.train)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["share"]
-        with quantized_once(), self.accelerator.autocast(), Float32Attention():
-            losses = self._losses(batch)
-            total = self._total(losses)
+        losses = self._losses(batch)
+        total = self._total(losses)
         self.accelerator.backward(total)
         norm = float(self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.train.grad_clip))
         found = {name: float(self._averaged(value.detach())) for name, value in losses.items()}
@@ -119,12 +121,8 @@ class Trainer:
         own = {name: x for name, x in batch.images.items() if not name.startswith("teacher/")}
         texts = {name: x for name, x in batch.texts.items() if not name.startswith("teacher/")}
         with self.layers.recording():
-            embeddings = self.wrapped(own, texts)
-            if self.layers.active:
-                with torch.no_grad():
-                    targets = (self.teacher.clip.embed_images(own), self.teacher.clip.embed_texts(texts))
-            else:
-                targets = self.teacher.embed(batch)
+            embeddings, targets = self._embeddings(batch, own, texts)
+        # From here on in float32: in bfloat16 logits of 30 would come in steps of an eighth.
         image_ME, text_NE, image_MF, text_NF = (self._global(x.float(), batch.num_pairs) for x in embeddings)
         teacher_image_MF, teacher_text_NF = (
             self._global(x.detach().float(), batch.num_pairs) for x in targets
@@ -146,6 +144,16 @@ class Trainer:
         return embedding_losses(views, self.train.losses) | self.layers.losses(
             self._averaged, self.student.real_tokens(texts)
         )
+
+    def _embeddings(self, batch: Batch, images: Inputs, texts: Inputs) -> tuple[Rows, Rows]:
+        """Return the student's embeddings of a batch, and the teacher's."""
+        with quantized_once(), self.accelerator.autocast(), Float32Attention():
+            embeddings = self.wrapped(images, texts)
+            if not self.layers.active:
+                return embeddings, self.teacher.embed(batch)
+            with torch.no_grad():
+                clip = self.teacher.clip
+                return embeddings, (clip.embed_images(images), clip.embed_texts(texts))
 
     def _total(self, losses: dict[str, Tensor]) -> Float[Tensor, ""]:
         """Add the losses up so that the wrapper's average of gradients is that of one process with all rows.

@@ -13,11 +13,15 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import Accelerator
 
+from tclip.distill import loop
 from tclip.distill.checkpoint import checkpoints
 from tclip.distill.loop import Trainer
+from tclip.distill.losses import Views
 from tclip.errors import TrainingError
 from tclip.packed.load import load_packed
+from tclip.recipe.schema import Losses
 from tclip.run import Run
 from tests.distill.making import losses, make_run, recipe, train_run
 
@@ -173,3 +177,18 @@ def test_bfloat16_learns_what_float32_does(
     assert process.returncode == 0, errors
     assert losses(run.folder) != uninterrupted
     assert losses(run.folder) == pytest.approx(uninterrupted, rel=0.02)
+
+
+def test_losses_are_computed_in_float32_whatever_the_towers_compute_in(
+    tiny_run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, seen, embedding_losses = tiny_run(tmp_path / "run"), set(), loop.embedding_losses
+
+    def watch(views: Views, weights: Losses) -> dict[str, torch.Tensor]:
+        seen.add((views.image_BE @ views.text_BE.T).dtype)
+        return embedding_losses(views, weights)
+
+    monkeypatch.setattr(loop, "embedding_losses", watch)
+    monkeypatch.setattr(Accelerator, "autocast", lambda self: torch.autocast("cpu", torch.bfloat16))
+    train_run(run)
+    assert seen == {torch.float32}
