@@ -4,9 +4,9 @@ python -m tests.benchmarks.step_cost CLIP PAIRS [--recipe paper best] [--steps 5
 
 PAIRS is a source of image-text pairs. The teacher's embeddings come from its cache, as in every epoch but
 the first, and the batch is ready: neither side decodes. Plain fine-tuning is CLIP's contrastive loss on both
-towers with the same optimizer and in the same precision; texts without a partner pass through it too. Both
-take turns in rounds; the first step of a round does not count. Images without a text are left out: parts of
-images are new each epoch.
+towers with the same optimizer and in the same precision; images and texts without a partner pass through it
+too. Both take turns in rounds; the first step of a round does not count. In training, the teacher sees a part
+of an image for the first time in each epoch: that is not in these numbers.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from tclip import pipeline
+from tclip.data.images import image_sources
 from tclip.data.loader import Batch, Extras, PairBatches
 from tclip.data.pairs import open_pairs
 from tclip.data.stream import PairStream
@@ -45,20 +46,21 @@ BETAS = (0.9, 0.98)
 
 def one_batch(recipe: Recipe, train: Train, clip: Clip) -> Batch:
     """The first batch that a recipe trains on."""
-    texts = [open_texts(spec, clip.tokenizer) for spec in recipe.data.texts]
-    extras = Extras(texts=TextStream(texts), num_texts=train.extra_texts) if train.extra_texts else Extras()
-    return next(
-        iter(
-            PairBatches(
-                PairStream([open_pairs(spec, recipe.data.split) for spec in recipe.data.train]),
-                batch_size=train.batch_size,
-                preprocess=clip.preprocess,
-                tokenize=clip.tokenize,
-                text_tokens=recipe.data.text_tokens,
-                extras=extras,
-            )
-        )
+    data, images, texts = recipe.data, None, None
+    pairs = PairStream([open_pairs(spec, data.split) for spec in data.train])
+    if train.extra_images:
+        images = PairStream(image_sources(data.images, data.train, data.split), paired=False)
+    if train.extra_texts:
+        texts = TextStream([open_texts(spec, clip.tokenizer) for spec in data.texts])
+    batches = PairBatches(
+        pairs,
+        batch_size=train.batch_size,
+        preprocess=clip.preprocess,
+        tokenize=clip.tokenize,
+        text_tokens=data.text_tokens,
+        extras=Extras(images, train.extra_images, texts, train.extra_texts),
     )
+    return next(iter(batches))
 
 
 class Plain:
@@ -78,20 +80,20 @@ class Plain:
 
     def _step(self) -> float:
         began = time.perf_counter()
-        with self._accelerator.autocast(), Float32Attention():
-            loss = self._loss()
-        loss.backward()
+        self._loss().backward()
         torch.nn.utils.clip_grad_norm_(self._weights, 1.0)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         return time.perf_counter() - began
 
     def _loss(self) -> Tensor:
-        image_ME = self._clip.embed_images(self._batch.images)
-        text_NE = self._clip.embed_texts(self._batch.texts)
+        with self._accelerator.autocast(), Float32Attention():
+            image_ME = self._clip.embed_images(self._batch.images)
+            text_NE = self._clip.embed_texts(self._batch.texts)
         num = self._batch.num_pairs
         logits_BB = self._clip.model.logit_scale.exp() * image_ME[:num] @ text_NE[:num].T
-        logits_BB = logits_BB + 0 * text_NE.sum()  # texts without a partner pass through backwards too
+        # what has no partner passes through backwards too
+        logits_BB = logits_BB + 0 * (image_ME.sum() + text_NE.sum())
         pairs_B = torch.arange(num)
         cross_entropy = torch.nn.functional.cross_entropy
         return cross_entropy(logits_BB, pairs_B) + cross_entropy(logits_BB.T, pairs_B)
@@ -155,9 +157,10 @@ def main() -> None:
             ]
         ratios = [theirs / ours for ours, theirs in rounds]
         ours, theirs = (statistics.median(column) for column in zip(*rounds, strict=True))
+        extras = f"{train.extra_images} images, {train.extra_texts} texts"
         print(
-            f"{name}: {train.batch_size} pairs and {train.extra_texts} texts a step, "
-            f"{torch.get_num_threads()} threads; plain {ours:.2f} s, {name} {theirs:.2f} s: "
+            f"{name}: {train.batch_size} pairs, {extras} a step, {torch.get_num_threads()} threads; "
+            f"plain {ours:.2f} s, {name} {theirs:.2f} s: "
             f"{statistics.median(ratios):.2f} times ({min(ratios):.2f} to {max(ratios):.2f})",
             flush=True,
         )
