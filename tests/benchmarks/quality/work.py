@@ -36,15 +36,13 @@ def calibrate(cell: Cell, asked: argparse.Namespace) -> None:
 
 def calibrated_apart(todo: list[Cell], asked: argparse.Namespace) -> list[Cell]:
     """One cell for each calibration that no cell of OUT has made."""
-    kept = {
-        Run(path.parent, recipe_of(todo[0], asked)).finished().get("calibrate")
-        for path in asked.out.glob("*/stages.json")
-    }
+    records = (json.loads(path.read_text(encoding="utf-8")) for path in asked.out.glob("*/stages.json"))
+    made = {record.get("calibrate") for record in records}
     first: dict[str, Cell] = {}
     for cell in todo:
         wanted = pipeline.stage_fingerprint(with_absolute_paths(recipe_of(cell, asked)), "calibrate")
         first.setdefault(wanted, cell)
-    return [cell for wanted, cell in first.items() if wanted not in kept]
+    return [cell for wanted, cell in first.items() if wanted not in made]
 
 
 def side_by_side(
