@@ -21,7 +21,7 @@ from tclip.distill.checkpoint import Position, checkpoints, load_checkpoint, sav
 from tclip.distill.layers import LayerLosses
 from tclip.distill.log import add_line, cut_log
 from tclip.distill.losses import Views, embedding_losses
-from tclip.distill.precision import Float32Attention
+from tclip.distill.precision import computing_in
 from tclip.distill.schedule import Budget, learning_rate, strength
 from tclip.distill.student import Student, parameter_groups, quantized_once
 from tclip.distill.teacher import Teacher
@@ -147,7 +147,7 @@ class Trainer:
 
     def _embeddings(self, batch: Batch, images: Inputs, texts: Inputs) -> tuple[Rows, Rows]:
         """Return the student's embeddings of a batch, and the teacher's."""
-        with quantized_once(), self.accelerator.autocast(), Float32Attention():
+        with quantized_once(), computing_in(self.teacher.precision, self.accelerator.device):
             embeddings = self.wrapped(images, texts)
             if not self.layers.active:
                 return embeddings, self.teacher.embed(batch)

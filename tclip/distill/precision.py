@@ -1,24 +1,37 @@
 """In which precision a training step computes."""
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
 
 import torch
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+Precision = Literal["float32", "bfloat16"]
 
-def mixed_precision(asked: str) -> str:
-    """Return what Accelerate calls the precision of a recipe: "bf16" or "no".
 
-    Args:
-        asked: "float32", "bfloat16", or "auto": bfloat16 where the device computes it faster than float32.
-    """
+def precision_of(asked: Literal["auto", "float32", "bfloat16"]) -> Precision:
+    """Return what a recipe asks for; "auto": bfloat16 where the device computes it faster than float32."""
     if asked != "auto":
-        return {"float32": "no", "bfloat16": "bf16"}[asked]
-    if torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported() else "no"
+        return asked
     cpu: Any = torch.cpu
-    return "bf16" if cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported() else "no"
+    if torch.cuda.is_available():
+        fast = torch.cuda.is_bf16_supported()
+    else:
+        fast = cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported()
+    return "bfloat16" if fast else "float32"
+
+
+@contextmanager
+def computing_in(precision: Precision, device: torch.device) -> Iterator[None]:
+    """Within the context, models compute in a precision; their weights stay float32.
+
+    Not Accelerate's own: that is one for all models of a Python process.
+    """
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+    with autocast, Float32Attention():
+        yield
 
 
 class Float32Attention(TorchFunctionMode):

@@ -12,7 +12,7 @@ from tclip.data.sample import PairSource, digest
 from tclip.data.stream import PairStream
 from tclip.data.texts import TextStream, open_texts
 from tclip.distill.loop import Trainer
-from tclip.distill.precision import mixed_precision
+from tclip.distill.precision import precision_of
 from tclip.distill.student import Student, make_trainable
 from tclip.distill.teacher import embedding_width, make_teacher
 from tclip.distill.tracking import Tracker
@@ -43,7 +43,7 @@ def train(run: Run, progress: Progress) -> None:
         return
     set_seed(settings.seed)
     tracker = Tracker(run)
-    accelerator = _accelerator(settings, **tracker.accelerator_settings())
+    accelerator = _accelerator(**tracker.accelerator_settings())
     _check_shares(settings, accelerator.num_processes)
     student_clip, teacher_clip = _models(run, settings.margin, accelerator.device)
     same = _same_inputs(student_clip, teacher_clip)
@@ -63,7 +63,7 @@ def train(run: Run, progress: Progress) -> None:
         digest(*(each.fingerprint() for each in streams)),
         seed=settings.seed,
         cached=recipe.teacher.cache,
-        precision=accelerator.mixed_precision,
+        precision=precision_of(settings.precision),
     )
     student = Student(student_clip, embedding_width(student_clip), teacher.width).to(accelerator.device)
     trainer = Trainer(accelerator, student, teacher, settings, run.steps, progress, tracker)
@@ -89,14 +89,13 @@ def _check_shares(settings: Train, num_processes: int) -> None:
         )
 
 
-def _accelerator(settings: Train, **tracking: Any) -> Any:
+def _accelerator(**tracking: Any) -> Any:
     from accelerate import Accelerator
     from accelerate.utils import DistributedDataParallelKwargs
 
     # Families differ in which weights take part (poolers, biases): let the wrapper find out.
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-    precision = mixed_precision(settings.precision)
-    return Accelerator(mixed_precision=precision, kwargs_handlers=[unused], **tracking)
+    return Accelerator(mixed_precision="no", kwargs_handlers=[unused], **tracking)
 
 
 def _models(run: Run, margin: float, device: Any) -> tuple[Clip, Clip]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from tclip.cache import cache_folder, cache_key
 from tclip.data.loader import Batch
 from tclip.distill.cache import EmbeddingCache
+from tclip.distill.precision import Precision, computing_in
 from tclip.models.clip import Clip, Inputs
 from tclip.recipe.schema import Data
 
@@ -26,13 +27,13 @@ class Teacher:
     Attributes:
         clip: the teacher, evaluation mode, no gradients.
         images, texts: caches of its two towers, or None.
-        precision: what the student computes in too, "bf16" or "no"; what is cached is of one or the other.
+        precision: what the student computes in too; what is cached is of one or the other.
     """
 
     clip: Clip
     images: EmbeddingCache | None = None
     texts: EmbeddingCache | None = None
-    precision: str = "no"
+    precision: Precision = "float32"
 
     @property
     def width(self) -> int:
@@ -51,14 +52,14 @@ class Teacher:
         return image_MF.to(self.clip.device), text_NF.to(self.clip.device)
 
     def _cached(self, cache: EmbeddingCache | None, keys: list[str], inputs: Inputs, embed: Embed) -> Tensor:
-        with torch.autocast(self.clip.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+        with computing_in(self.precision, self.clip.device):
             if cache is None:
                 return embed(inputs)
             return cache.get(keys, lambda missing: embed({name: x[missing] for name, x in inputs.items()}))
 
 
 def make_teacher(
-    clip: Clip, data: Data, fingerprint: str, *, seed: int, cached: bool, precision: str = "no"
+    clip: Clip, data: Data, fingerprint: str, *, seed: int, cached: bool, precision: Precision = "float32"
 ) -> Teacher:
     """Freeze a CLIP as teacher and open its caches.
 
@@ -71,7 +72,7 @@ def make_teacher(
         fingerprint: hash of the data themselves.
         seed: of the crops.
         cached: whether to keep embeddings on disk.
-        precision: "bf16" or "no".
+        precision: what it computes in.
     """
     clip.model.requires_grad_(False)
     if not cached:

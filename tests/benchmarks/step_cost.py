@@ -28,7 +28,7 @@ from tclip.data.stream import PairStream
 from tclip.data.texts import TextStream, open_texts
 from tclip.distill.log import read_log
 from tclip.distill.loop import Trainer
-from tclip.distill.precision import Float32Attention, mixed_precision
+from tclip.distill.precision import computing_in, precision_of
 from tclip.distill.student import Student, make_trainable
 from tclip.distill.teacher import embedding_width, make_teacher
 from tclip.distill.tracking import Tracker
@@ -68,7 +68,7 @@ class Plain:
 
     def __init__(self, recipe: Recipe, train: Train, batch: Batch) -> None:
         self._clip, self._batch = load_dense(str(recipe.model.id)), batch
-        self._accelerator = Accelerator(mixed_precision=mixed_precision(train.precision))
+        self._precision = precision_of(train.precision)
         self._clip.model.requires_grad_(True)
         self._clip.model.logit_scale.requires_grad_(False)
         self._weights = [weight for weight in self._clip.model.parameters() if weight.requires_grad]
@@ -87,7 +87,7 @@ class Plain:
         return time.perf_counter() - began
 
     def _loss(self) -> Tensor:
-        with self._accelerator.autocast(), Float32Attention():
+        with computing_in(self._precision, self._clip.device):
             image_ME = self._clip.embed_images(self._batch.images)
             text_NE = self._clip.embed_texts(self._batch.texts)
         num = self._batch.num_pairs
@@ -108,7 +108,14 @@ class Ternary:
         clip = make_trainable(load_dense(model), load_packed(run.calibrated), recipe.quantize, train.margin)
         width = embedding_width(clip)
         self._student = Student(clip, width, width)
-        self._teacher = make_teacher(load_dense(model), recipe.data, "step cost", seed=0, cached=True)
+        self._teacher = make_teacher(
+            load_dense(model),
+            recipe.data,
+            "step cost",
+            seed=0,
+            cached=True,
+            precision=precision_of(train.precision),
+        )
 
     def seconds(self, steps: int) -> list[float]:
         """Of each of so many steps but the first, by the log."""
@@ -116,7 +123,7 @@ class Ternary:
         settings = settings.model_copy(update={"checkpoint_every": 10 * steps})
         with tempfile.TemporaryDirectory() as folder:
             trainer = Trainer(
-                Accelerator(mixed_precision=mixed_precision(settings.precision)),
+                Accelerator(),
                 self._student,
                 self._teacher,
                 settings,

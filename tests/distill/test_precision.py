@@ -4,16 +4,23 @@ import pytest
 import torch
 from torch.nn import functional
 
-from tclip.distill.precision import Float32Attention, mixed_precision
+from tclip.distill.precision import Float32Attention, computing_in, precision_of
 
 
 def heads(seed):
     return torch.randn(2, 3, 5, 8, generator=torch.Generator().manual_seed(seed), requires_grad=True)
 
 
-@pytest.mark.parametrize(("asked", "expected"), [("float32", "no"), ("bfloat16", "bf16")])
-def test_what_is_asked_for_is_taken(asked, expected):
-    assert mixed_precision(asked) == expected
+@pytest.mark.parametrize("asked", ["float32", "bfloat16"])
+def test_what_is_asked_for_is_taken(asked):
+    assert precision_of(asked) == asked
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_products_are_computed_in_it(precision):
+    with computing_in(precision, torch.device("cpu")):
+        found = heads(0) @ heads(1).mT
+    assert found.dtype == getattr(torch, precision)
 
 
 @pytest.mark.parametrize("avx512", [True, False])
@@ -22,7 +29,7 @@ def test_a_cpu_computes_in_bfloat16_where_it_has_instructions_for_it(monkeypatch
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
-    assert mixed_precision("auto") == ("bf16" if avx512 or amx else "no")
+    assert precision_of("auto") == ("bfloat16" if avx512 or amx else "float32")
 
 
 def test_under_autocast_attention_is_float32s_to_the_bit():

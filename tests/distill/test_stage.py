@@ -104,7 +104,7 @@ def test_a_batch_that_cannot_be_shared_out_is_refused(
     class Three:
         num_processes, process_index, is_main_process = 3, 0, True
 
-    monkeypatch.setattr("tclip.distill.stage._accelerator", lambda settings: Three())
+    monkeypatch.setattr("tclip.distill.stage._accelerator", lambda: Three())
     made = recipe(
         tiny_folder("clip"), pairs, train={"extra_images": 3, "extra_texts": 4}, data={"texts": "words"}
     )
