@@ -46,8 +46,6 @@ class Float32Attention(TorchFunctionMode):
         kwargs = kwargs or {}
         if func is not functional.scaled_dot_product_attention or not torch.is_autocast_enabled("cpu"):
             return func(*args, **kwargs)
-        if args[0].device.type != "cpu":
-            return func(*args, **kwargs)
         with torch.autocast("cpu", enabled=False):
             return func(*map(_float32, args), **{key: _float32(value) for key, value in kwargs.items()})
 

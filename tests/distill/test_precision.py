@@ -48,7 +48,7 @@ def test_inputs_in_bfloat16_and_masks_are_taken_too():
     queries, keys, values = (heads(seed).bfloat16() for seed in range(3))
     mask = torch.ones(5, 5, dtype=torch.bool).tril()
     with torch.autocast("cpu", torch.bfloat16), Float32Attention():
-        found = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+        found = functional.scaled_dot_product_attention(query=queries, key=keys, value=values, attn_mask=mask)
     expected = functional.scaled_dot_product_attention(
         queries.float(), keys.float(), values.float(), attn_mask=mask
     )
