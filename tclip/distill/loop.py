@@ -198,7 +198,7 @@ class Trainer:
             f"The loss is {total:.3g} and its gradient's norm {norm:.3g} at step {self.budget.step + 1} "
             f"(it began at {self.first_loss:.3g}); "
             f"last good checkpoint: {last[-1] if last else 'none yet'}. "
-            f"Lower train.lr, or look at the batch: "
+            f"Lower train.lr (or train.ternary_lr, where it is set), or look at the batch: "
             f"{', '.join(batch.keys[:8])}{', ...' if len(batch.keys) > 8 else ''}."
         )
 

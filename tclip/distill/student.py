@@ -3,6 +3,7 @@
 M images, N texts, E the student's embedding, F the teacher's.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -74,29 +75,27 @@ def make_trainable(original: Clip, calibrated: Clip, quantize: Quantize, margin:
 
 
 def parameter_groups(student: Student, train: Train) -> list[dict[str, Any]]:
-    """Return AdamW's groups: latent weights (decayed), learned scales and the model's floats (own rates), and
-    the projections to the teacher's width.
+    """Return AdamW's groups: each latent weight (decayed), the learned scales, everything else.
 
-    Each group has `share`, its learning rate relative to train.lr.
+    Each group has `share`, its learning rate relative to train.lr. Of a latent weight it follows from its
+    mean magnitude if train.ternary_lr is set: Adam moves all weights alike, and what carries one into the
+    next code shakes another that is a fifth of its size. The mean magnitude and not the scale, since of a
+    matrix that is nearly diagonal the few large weights make the scale.
     """
-    latents = {id(weight) for _, _, weight in latent_weights(student.model)}
-    scales = {id(latent.log_scale_RG) for _, latent, _ in latent_weights(student.model)}
-    floats = {id(parameter) for parameter in student.model.parameters()} - latents - scales
-    groups: dict[str, list[nn.Parameter]] = {"latent": [], "scale": [], "float": [], "projection": []}
-    for parameter in student.parameters():
-        if parameter.requires_grad:
-            kinds = {"latent": latents, "scale": scales, "float": floats}
-            kind = next((name for name, ids in kinds.items() if id(parameter) in ids), "projection")
-            groups[kind].append(parameter)
-    rates = {"scale": train.scale_lr, "float": train.float_lr or train.lr}
-    decay = {"latent": train.weight_decay}
+    latents = [weight for _, _, weight in latent_weights(student.model)]
+    scales = [x for _, latent, _ in latent_weights(student.model) if (x := latent.log_scale_RG) is not None]
+    apart = {id(parameter) for parameter in (*latents, *scales)}
+    others = [x for x in student.parameters() if x.requires_grad and id(x) not in apart]
+    groups: list[tuple[Sequence[Tensor], float, float]] = [
+        (scales, train.scale_lr, 0.0),
+        (others, train.lr, 0.0),
+    ]
+    for weight in latents:
+        relative = train.ternary_lr and train.ternary_lr * float(weight.detach().abs().mean())
+        groups.append(([weight], relative or train.lr, train.weight_decay))
     return [
-        {
-            "params": parameters,
-            "share": rates.get(kind, train.lr) / train.lr,
-            "weight_decay": decay.get(kind, 0.0),
-        }
-        for kind, parameters in groups.items()
+        {"params": parameters, "share": rate / train.lr, "weight_decay": decay}
+        for parameters, rate, decay in groups
         if parameters
     ]
 

@@ -131,11 +131,15 @@ class Train(Section):
     extra_images: int = Field(0, ge=0, description="Images of data.images a step, beside the pairs.")
     extra_texts: int = Field(0, ge=0, description="Texts of data.texts a step, beside the pairs.")
     lr: float = Field(1e-3, gt=0, le=1)
+    ternary_lr: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Learning rate of weights that become ternary, relative to the mean magnitude of each; "
+        "null: lr.",
+    )
     scale_lr: float = Field(
         1e-3, gt=0, le=1, description="Learning rate of learned scales, relative to the scale."
-    )
-    float_lr: float | None = Field(
-        None, gt=0, le=1, description="Learning rate of all that stays float; null: lr."
     )
     margin: float = Field(
         0.25,

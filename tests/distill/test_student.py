@@ -10,6 +10,7 @@ from tclip.distill.student import Student, make_trainable, parameter_groups
 from tclip.models.load import load_dense
 from tclip.packed.load import load_packed
 from tclip.recipe.schema import Quantize, Train
+from tclip.ternary.latent import latent_weights
 
 WIDTH = 16  # not the tiny model's own: there are projections
 
@@ -33,22 +34,32 @@ def rates(student: Student, **settings: Any) -> dict[str, tuple[float, float]]:
     }
 
 
-@pytest.mark.parametrize(("asked", "expected"), [(None, 1e-3), (1e-4, 1e-4)])
+@pytest.mark.parametrize("ternary_lr", [None, 0.02])
 def test_each_kind_has_its_own_rate_and_latent_weights_alone_decay(
-    student: Student, asked: float | None, expected: float
+    student: Student, ternary_lr: float | None
 ) -> None:
-    found = rates(student, float_lr=asked)
-    assert set(found) == {name for name, each in student.named_parameters() if each.requires_grad}
-    kinds = {
-        "parametrizations": (1e-3, 0.1),
-        "log_scale": (4e-3, 0.0),
-        "project_": (1e-3, 0.0),
-        "": (expected, 0.0),  # biases, norms, positions
-    }
+    found = rates(student, ternary_lr=ternary_lr)
+    trained = {name: each for name, each in student.named_parameters() if each.requires_grad}
+    assert set(found) == set(trained)
     for name, rate in found.items():
-        kind = next(kind for kind in ("log_scale", *kinds) if kind in name)
-        assert rate == pytest.approx(kinds[kind]), name
-    assert all(any(kind in name for name in found) for kind in (*kinds, "norm", "bias"))
+        expected = (1e-3, 0.0)  # biases, norms, positions, projections
+        if "log_scale" in name:
+            expected = (4e-3, 0.0)
+        elif "parametrizations" in name:
+            relative = ternary_lr and ternary_lr * float(trained[name].detach().abs().mean())
+            expected = (relative or 1e-3, 0.1)
+        assert rate == pytest.approx(expected), name
+    kinds = ("log_scale", "parametrizations", "project_", "norm", "bias", "position")
+    assert all(any(kind in name for name in found) for kind in kinds)
+
+
+def test_a_relative_rate_means_the_same_for_a_weight_of_any_size(student: Student) -> None:
+    before = rates(student, ternary_lr=0.02)
+    for _, _, weight in latent_weights(student.model):
+        weight.data.mul_(8)
+    for name, (rate, _) in rates(student, ternary_lr=0.02).items():
+        times = 8 if name.endswith(".original") else 1
+        assert rate == pytest.approx(times * before[name][0]), name
 
 
 def test_the_scale_of_logits_stays_the_originals(student: Student) -> None:
