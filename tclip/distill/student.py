@@ -86,9 +86,11 @@ def parameter_groups(student: Student, train: Train) -> list[dict[str, Any]]:
     scales = [x for _, latent, _ in latent_weights(student.model) if (x := latent.log_scale_RG) is not None]
     apart = {id(parameter) for parameter in (*latents, *scales)}
     others = [x for x in student.parameters() if x.requires_grad and id(x) not in apart]
+    vectors, matrices = ([x for x in others if (x.dim() < 2) == short] for short in (True, False))
     groups: list[tuple[Sequence[Tensor], float, float]] = [
         (scales, train.scale_lr, 0.0),
-        (others, train.lr, 0.0),
+        (vectors, train.norm_lr or train.lr, 0.0),
+        (matrices, train.lr, 0.0),
     ]
     for weight in latents:
         relative = train.ternary_lr and train.ternary_lr * float(weight.detach().abs().mean())

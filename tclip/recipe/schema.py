@@ -138,6 +138,9 @@ class Train(Section):
         description="Learning rate of weights that become ternary, relative to the mean magnitude of each; "
         "null: lr.",
     )
+    norm_lr: float | None = Field(
+        None, gt=0, le=1, description="Learning rate of norms and biases; null: lr."
+    )
     scale_lr: float = Field(
         1e-3, gt=0, le=1, description="Learning rate of learned scales, relative to the scale."
     )

@@ -34,16 +34,18 @@ def rates(student: Student, **settings: Any) -> dict[str, tuple[float, float]]:
     }
 
 
-@pytest.mark.parametrize("ternary_lr", [None, 0.02])
+@pytest.mark.parametrize(("ternary_lr", "norm_lr"), [(None, None), (0.02, 3e-3)])
 def test_each_kind_has_its_own_rate_and_latent_weights_alone_decay(
-    student: Student, ternary_lr: float | None
+    student: Student, ternary_lr: float | None, norm_lr: float | None
 ) -> None:
-    found = rates(student, ternary_lr=ternary_lr)
+    found = rates(student, ternary_lr=ternary_lr, norm_lr=norm_lr)
     trained = {name: each for name, each in student.named_parameters() if each.requires_grad}
     assert set(found) == set(trained)
     for name, rate in found.items():
-        expected = (1e-3, 0.0)  # biases, norms, positions, projections
-        if "log_scale" in name:
+        expected = (1e-3, 0.0)  # positions, projections
+        if "norm" in name or "bias" in name or "class_embedding" in name:
+            expected = (norm_lr or 1e-3, 0.0)
+        elif "log_scale" in name:
             expected = (4e-3, 0.0)
         elif "parametrizations" in name:
             relative = ternary_lr and ternary_lr * float(trained[name].detach().abs().mean())
