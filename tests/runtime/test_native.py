@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tclip.runtime.native import NativeImageTower, NativeTextTower, native_module
@@ -114,6 +114,8 @@ def test_a_text_tower_agrees(path: str, causal: bool, kind: str) -> None:
 def test_image_towers_of_odd_shapes_agree(
     batch: int, heads: int, depth: int, patch_size: int, side: int, embedding: int, threads: int
 ) -> None:
+    # A norm over two channels gives 1 and -1: what follows lies on ties of int8 rounding.
+    assume(heads * depth != 2)
     tower = Maker(batch, "float32").image_tower(
         heads * depth, heads, 2, patch_size * side, patch_size, embedding=embedding
     )
