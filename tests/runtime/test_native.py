@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tclip.runtime.native import NativeImageTower, NativeTextTower, native_module
@@ -111,11 +111,11 @@ def test_a_text_tower_agrees(path: str, causal: bool, kind: str) -> None:
     embedding=st.integers(1, 70),
     threads=st.integers(1, 3),
 )
+# Its last norm sees two channels that differ by a hundredth of their mean.
+@example(batch=1, heads=1, depth=2, patch_size=1, side=1, embedding=1, threads=1)
 def test_image_towers_of_odd_shapes_agree(
     batch: int, heads: int, depth: int, patch_size: int, side: int, embedding: int, threads: int
 ) -> None:
-    # A norm over two channels gives 1 and -1: what follows lies on ties of int8 rounding.
-    assume(heads * depth != 2)
     tower = Maker(batch, "float32").image_tower(
         heads * depth, heads, 2, patch_size * side, patch_size, embedding=embedding
     )

@@ -120,13 +120,13 @@ static void normalize(const float* x, int width, const float* weight, const floa
     const float mean = sum_of(sum) / width;
     Floats squares{};
     for (int d = 0; d < width; d += LANES) {
-        const Floats centred = load_first(x + d, width - d) - mean;
+        Floats centred = load_first(x + d, width - d) - mean;
+        // The lanes behind the end hold 0 - mean. Their squares are not taken off the sum afterwards: of a mean
+        // that is large against the deviations they are nearly all of it.
+        if (width - d < LANES) centred = load_first((const float*)&centred, width - d);
         squares += centred * centred;
     }
-    // the lanes behind the end held 0 - mean
-    const int surplus = (LANES - width % LANES) % LANES;
-    const float variance = (sum_of(squares) - surplus * mean * mean) / width;
-    const float factor = 1.0f / __builtin_sqrtf((variance > 0 ? variance : 0) + eps);
+    const float factor = 1.0f / __builtin_sqrtf(sum_of(squares) / width + eps);
     for (int d = 0; d < width; d += LANES) {
         const Floats centred = load_first(x + d, width - d) - mean;
         const Floats scaled = centred * factor * load_first(weight + d, width - d);
