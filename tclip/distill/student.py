@@ -75,7 +75,7 @@ def make_trainable(original: Clip, calibrated: Clip, quantize: Quantize, margin:
 
 
 def parameter_groups(student: Student, train: Train) -> list[dict[str, Any]]:
-    """Return AdamW's groups: each latent weight (decayed), the learned scales, everything else.
+    """Return AdamW's groups: learned scales, vectors, float matrices, and each latent weight (decayed).
 
     Each group has `share`, its learning rate relative to train.lr. Of a latent weight it follows from its
     mean magnitude if train.ternary_lr is set: Adam moves all weights alike, and what carries one into the

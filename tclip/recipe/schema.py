@@ -130,7 +130,7 @@ class Train(Section):
     batch_size: int = Field(128, ge=2, description="Pairs a step, over all processes.")
     extra_images: int = Field(0, ge=0, description="Images of data.images a step, beside the pairs.")
     extra_texts: int = Field(0, ge=0, description="Texts of data.texts a step, beside the pairs.")
-    lr: float = Field(1e-3, gt=0, le=1)
+    lr: float = Field(1e-3, gt=0, le=1, description="Learning rate of all that has none of its own.")
     ternary_lr: float | None = Field(
         None,
         gt=0,
@@ -139,7 +139,7 @@ class Train(Section):
         "null: lr.",
     )
     norm_lr: float | None = Field(
-        None, gt=0, le=1, description="Learning rate of norms and biases; null: lr."
+        None, gt=0, le=1, description="Learning rate of norms, biases and other vectors; null: lr."
     )
     scale_lr: float = Field(
         1e-3, gt=0, le=1, description="Learning rate of learned scales, relative to the scale."
