@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from PIL import Image
 from torch import Tensor
 
-from tclip.data.crops import crop
+from tclip.data.made import make
 from tclip.data.sample import derived
 from tclip.data.screen import BrokenImageError, decode
 from tclip.data.stream import SPARES, Draw
@@ -63,9 +63,9 @@ class Decoder:
     def view_index(self, draw: Draw) -> int:
         """Return which view of the image comes up: each in turn, epoch by epoch, from a start of its own.
 
-        Of a cropped one it is the epoch: it is another in each.
+        Of a made one it is the epoch: it is another in each.
         """
-        if draw.sample.cropped:
+        if draw.sample.maker:
             return draw.epoch
         first = derived("first view", self.seed, draw.sample.key).randrange(self.views)
         return (first + draw.epoch) % self.views
@@ -83,8 +83,8 @@ class Decoder:
 
     def _view(self, image: Image.Image, draw: Draw) -> Image.Image:
         index = self.view_index(draw)
-        if draw.sample.cropped:
-            return crop(image, draw.sample.key, index)
+        if draw.sample.maker:
+            return make(image, draw.sample, index)
         return view(image, draw.sample.key, index, views=self.views, seed=self.seed, min_crop=self.min_crop)
 
 

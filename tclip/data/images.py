@@ -1,23 +1,21 @@
-"""Images alone, for the image tower to learn from: of pairs, of plain folders, or parts of pairs' images."""
+"""Images alone, for the image tower to learn from: of pairs, of plain folders, or made of pairs' images."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tclip.data.crops import Crops
+from tclip.data.made import MAKERS, Made
 from tclip.data.pairs import find_source, not_known, open_pairs
 from tclip.data.sample import PairSource, Sample, digest
 from tclip.data.tars import IMAGES
 from tclip.errors import DataError
 
-CROPS = "crops"  # the name of the source that needs no folder
-
 
 def image_sources(specs: Sequence[str], pairs: Sequence[str], split: str = "train") -> list[PairSource]:
-    """Find the readers for sources of images, of which "crops" means parts of the pairs' images.
+    """Find the readers for sources of images, of which the names of MAKERS stand for what is made of pairs.
 
     Args:
-        specs: as for `open_images`, or "crops".
+        specs: as for `open_images`, or "crops" or "collages".
         pairs: the sources of pairs, as for `open_pairs`.
         split: which split to read where there are several.
 
@@ -26,8 +24,8 @@ def image_sources(specs: Sequence[str], pairs: Sequence[str], split: str = "trai
     """
     sources = list[PairSource]()
     for spec in specs:
-        if spec == CROPS:
-            sources += [Crops(open_pairs(pair, split)) for pair in pairs]
+        if spec in MAKERS:
+            sources += [Made(open_pairs(pair, split), spec) for pair in pairs]
         else:
             sources.append(open_images(spec, split))
     return sources

@@ -10,8 +10,8 @@ from typing import Any, Literal
 from PIL import Image
 from torch import Tensor
 
-from tclip.data.crops import crop
 from tclip.data.decoder import Decoder, Pixels, Preprocess
+from tclip.data.made import make
 from tclip.data.prefetch import prefetch
 from tclip.data.sample import PairSource, Sample, derived
 from tclip.data.screen import BrokenImageError, Tally, decode
@@ -175,7 +175,7 @@ def _take(stream: PairStream, n: int) -> list[tuple[Sample, Image.Image]]:
     for sample in stream.epoch(0):
         try:
             image = decode(sample.image_bytes)
-            taken.append((sample, crop(image, sample.key, 0) if sample.cropped else image))
+            taken.append((sample, make(image, sample, 0) if sample.maker else image))
             tally.good()
         except BrokenImageError as error:
             tally.bad(sample.key, str(error))

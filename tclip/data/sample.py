@@ -18,14 +18,14 @@ class Sample:
     """One image, still encoded, and what is said of it.
 
     `key` is unique within its source and the same in every run. Empty `image_bytes` or `captions`
-    mean that the source has the one without the other; `screen.flaw` names such samples. Of a `cropped`
-    one only a part is to be seen (crops.py).
+    mean that the source has the one without the other; `screen.flaw` names such samples. Where a `maker`
+    is named, what it makes of the image is to be seen (made.py).
     """
 
     key: str
     image_bytes: bytes
     captions: tuple[str, ...]
-    cropped: bool = False
+    maker: str | None = None
 
 
 @runtime_checkable  # for the shape-and-type checks of the tests

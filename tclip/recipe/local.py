@@ -9,13 +9,13 @@ from tclip.errors import did_you_mean
 _FILE_ENDINGS = (".tar", ".tar.gz", ".tgz", ".csv", ".tsv", ".jsonl", ".txt")
 _PATTERN = re.compile(r"[*?\[{]")
 WORDS = "words"  # in data.texts: no file, but the model's own words (data/texts.py)
-CROPS = "crops"  # in data.images: no folder, but parts of the pairs' images (data/crops.py)
+MADE_IMAGES = ("crops", "collages")  # in data.images: no folder, but made of pairs' images (data/made.py)
 _HUB_PARTS = 2  # owner/name
 
 
 def is_local(name: str) -> bool:
     """Whether a name is surely a local path or pattern: neither an address (hf://) nor like owner/name."""
-    if "://" in name or name in (WORDS, CROPS):
+    if "://" in name or name in (WORDS, *MADE_IMAGES):
         return False
     return (
         name.startswith((".", "/", "~"))

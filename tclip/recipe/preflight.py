@@ -5,11 +5,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tclip.errors import RecipeError, did_you_mean, listed
-from tclip.recipe.local import CROPS, WORDS, is_local, missing
+from tclip.recipe.local import MADE_IMAGES, WORDS, is_local, missing
 from tclip.recipe.schema import Recipe
 
 # what is made and not read, by key
-MADE = {"data.images": (CROPS,), "data.texts": (WORDS,)}
+MADE = {"data.images": MADE_IMAGES, "data.texts": (WORDS,)}
 
 
 def check_recipe(recipe: Recipe, earlier: Recipe | None = None) -> None:

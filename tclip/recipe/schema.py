@@ -36,7 +36,8 @@ class Data(Section):
     train: Names = Field((), description="Sources of pairs: folders, shards, hf:// or datasets:// ids.")
     images: Names = Field(
         (),
-        description='Images alone: sources, folders of pictures, or "crops", parts of the pairs\' images.',
+        description="Images alone: sources, folders of pictures, or what is made of the pairs' images: "
+        '"crops", parts of them, or "collages", parts on plain grounds and drawn shapes.',
     )
     texts: Names = Field(
         (),
