@@ -61,6 +61,8 @@ class Trainer:
     tracker: Tracker
 
     def __post_init__(self) -> None:
+        if self.train.compile:
+            self.student.compile()  # in place: parameters keep their names, so checkpoints fit both
         groups = parameter_groups(self.student, self.train)
         optimizer = torch.optim.AdamW(groups, lr=self.train.lr, betas=(0.9, 0.98), fused=True)
         self.wrapped, self.optimizer = self.accelerator.prepare(self.student, optimizer)

@@ -1,5 +1,8 @@
 """What can be known to be wrong with a recipe before a model or any data is opened."""
 
+import os
+import shutil
+import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,7 +38,7 @@ def _problems(recipe: Recipe) -> Iterator[str]:
     yield from _extras(recipe)
     yield from _sources(recipe)
     yield from _forms(recipe)
-    yield from filter(None, [tracker_problem(recipe)])
+    yield from filter(None, [tracker_problem(recipe), _compiler_problem(recipe)])
 
 
 def _model(recipe: Recipe) -> Iterator[str]:
@@ -133,3 +136,11 @@ def tracker_problem(recipe: Recipe) -> str | None:
         return None
     package = tracker.replace("_", "-")
     return f"train.tracker: {tracker} is not installed: pip install {package}, or set it to null."
+
+
+def _compiler_problem(recipe: Recipe) -> str | None:
+    # torch looks for the same
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    if recipe.train is None or not recipe.train.compile or shutil.which(compiler):
+        return None
+    return f"train.compile needs a C++ compiler, but there is no {compiler}: install it, or set it to false."

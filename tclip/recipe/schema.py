@@ -159,6 +159,7 @@ class Train(Section):
     grad_clip: float = Field(1.0, gt=0)
     losses: Losses = Losses()
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    compile: bool = Field(False, description="Compile the towers first (torch.compile): for long runs.")
     workers: int = Field(
         0, ge=0, le=64, description="Processes that decode images; 0: in the training process."
     )

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tclip.distill import loop
-from tclip.distill.checkpoint import checkpoints
+from tclip.distill.checkpoint import STUDENT, checkpoints
 from tclip.distill.loop import Trainer
 from tclip.distill.losses import Views
 from tclip.errors import TrainingError
@@ -174,6 +175,25 @@ def test_bfloat16_learns_what_float32_does(
     train_run(run)
     assert losses(run.folder) != uninterrupted
     assert losses(run.folder) == pytest.approx(uninterrupted, rel=0.02)
+
+
+@pytest.mark.toolchain
+def test_compiled_towers_learn_what_others_do_and_keep_their_names(
+    tiny_run: Callable[..., Run], tmp_path: Path
+) -> None:
+    train = {"losses": {"feature": 1.0, "similarity": 0.1, "layers": 0.5}}
+    plain, compiled = (
+        tiny_run(tmp_path / "plain", train=train),
+        tiny_run(tmp_path / "compiled", train=train | {"compile": True}),
+    )
+    train_run(plain)
+    process = start(STAGE, compiled)  # the tests' checks of shapes cannot be compiled
+    errors = process.communicate()[1].decode()
+    assert process.returncode == 0, errors
+    assert losses(compiled.folder) == pytest.approx(losses(plain.folder), rel=1e-3)
+    kept = [load_file(checkpoints(run.steps)[-1] / STUDENT) for run in (plain, compiled)]
+    assert kept[0].keys() == kept[1].keys()
+    assert load_packed(compiled.trained).ternary.keys() == load_packed(plain.trained).ternary.keys()
 
 
 def test_losses_are_computed_in_float32_whatever_the_towers_compute_in(

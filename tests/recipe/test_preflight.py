@@ -1,4 +1,5 @@
 import importlib.util
+import sys
 
 import pytest
 
@@ -187,6 +188,15 @@ def test_a_tracker_that_is_not_installed_is_told_with_its_package(monkeypatch):
     monkeypatch.setattr(preflight, "find_spec", lambda name: None)
     assert "pip install comet-ml" in said_of(*asked)
     check_recipe(read_recipe("best", (*ROUNDED, "data.train=[]")))
+
+
+def test_compiling_needs_a_compiler(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert "there is no no-such-compiler: install it, or set it to false" in said_of(
+        *GOOD, "train.compile=true"
+    )
+    monkeypatch.setenv("CXX", sys.executable)
+    check_recipe(read_recipe("best", (*GOOD, "train.compile=true")))
 
 
 def test_trackers_have_a_nearest_name():
