@@ -28,6 +28,7 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
         "train.recovery_lr=8e-5",
     ),
     "at two thirds of the rate": ("train.ternary_lr=0.02",),
+    "at a third of the rate": ("train.ternary_lr=0.01",),
     "without texts": ("data.texts=[]", "train.extra_texts=0", "calibrate.extra_texts=0"),
     "without outputs": ("calibrate.outputs=false",),
     "without calibration": ("calibrate.method=round", "calibrate.refit=false"),
