@@ -63,14 +63,14 @@ _BY_ERRNO: Final[dict[int, str]] = {
 
 def known_failure(error: BaseException) -> str | None:
     """Return the sentence for an exception that is no bug of tclip, or None if it may be one."""
+    if (number := _errno(error)) in _BY_ERRNO:
+        filename = getattr(error, "filename", None)
+        return _BY_ERRNO[number].format(where=f" ({filename})" if filename else "")
     for cls in type(error).__mro__:
         name = f"{cls.__module__}.{cls.__qualname__}"
         sentence = _BY_CLASS.get(name) or _BY_CLASS.get(cls.__module__)
         if sentence:
             return sentence.format(error=_one_line(error))
-    if isinstance(error, OSError) and error.errno in _BY_ERRNO:
-        where = f" ({error.filename})" if error.filename else ""
-        return _BY_ERRNO[error.errno].format(where=where)
     return None
 
 
@@ -93,6 +93,14 @@ def interrupted() -> str:
         "Interrupted: what is finished is kept, and the same command goes on from there "
         "(compress and train: with --resume)."
     )
+
+
+def _errno(error: BaseException) -> int:
+    """Return the system's number of an error, or 0; libraries written in Rust tell it in words alone."""
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
+    told = re.search(r"\(os error (\d+)\)", str(error))
+    return int(told[1]) if told else 0
 
 
 def _one_line(error: BaseException) -> str:

@@ -1,7 +1,7 @@
 """What can be known to be wrong with a recipe before a model or any data is opened."""
 
 import os
-import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -139,8 +139,13 @@ def tracker_problem(recipe: Recipe) -> str | None:
 
 
 def _compiler_problem(recipe: Recipe) -> str | None:
-    # torch looks for the same
-    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
-    if recipe.train is None or not recipe.train.compile or shutil.which(compiler):
+    if recipe.train is None or not recipe.train.compile:
         return None
-    return f"train.compile needs a C++ compiler, but there is no {compiler}: install it, or set it to false."
+    # as torch itself looks for one
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    try:
+        subprocess.run([compiler, "--version"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        why = f"but {compiler} does not run: install it, or set it to false."
+        return f"train.compile needs a C++ compiler, {why}"
+    return None

@@ -57,6 +57,14 @@ def test_the_system():
     assert "full" in known_failure(OSError(errno.ENOSPC, "No space left on device"))
 
 
+def test_a_full_disk_is_no_damaged_file():
+    """As safetensors puts it, which has the system's number in its words alone."""
+    from safetensors import SafetensorError
+
+    full = SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+    assert known_failure(full) == known_failure(OSError(errno.ENOSPC, "No space left on device"))
+
+
 @pytest.mark.parametrize("bug", [ValueError("x"), FileNotFoundError(errno.ENOENT, "x"), RuntimeError("x")])
 def test_what_may_be_a_bug_is_no_known_failure(bug):
     assert known_failure(bug) is None

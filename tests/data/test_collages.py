@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tclip.data.collages import SIDE, WHITE, collage
+from tclip.data.collages import SIDE, TINTED, WHITE, collage
 
 
 def noise(width: int = 90, height: int = 60) -> Image.Image:
@@ -44,6 +44,19 @@ def test_most_have_a_plain_ground_and_many_a_white_one() -> None:
     assert 0.5 < len(plain) / len(pictures) < 0.95
     white = [max(picture.getcolors(SIDE * SIDE))[1] == (255, 255, 255) for picture in plain]
     assert statistics.mean(white) > WHITE / 2
+
+
+def test_shapes_are_drawn_and_colors_changed_in_some() -> None:
+    """Of a flat image come one colour and the ground's: more, but not a slope's, are those of shapes."""
+    flat = [collage(Image.new("RGB", (64, 64), (254, 1, 2)), str(key), 0) for key in range(100)]
+    shapes = [4 <= len(picture.getcolors(SIDE * SIDE)) <= 12 for picture in flat]
+    assert statistics.mean(shapes) > 0.25
+    grey = [is_grey(collage(noise(), str(key), 0)) for key in range(100)]
+    assert 0.02 < statistics.mean(grey) < TINTED
+
+
+def is_grey(picture: Image.Image) -> bool:
+    return all(red == green == blue for _, (red, green, blue) in picture.getcolors(SIDE * SIDE))
 
 
 def test_parts_of_the_image_are_in_most_of_them() -> None:

@@ -31,6 +31,8 @@ STAGE = (
     "from tclip.progress import Collected; from tclip.distill.stage import train; "
     "train(open_run(Path(sys.argv[1])), Collected())"
 )
+# And that there was something to compile.
+COUNTED = "; from torch._dynamo.utils import counters; assert counters['stats']['unique_graphs'] > 0"
 # The same, with a teacher so slow that a signal surely comes in the middle of a step.
 SLOWLY = (
     "import time; from tclip.distill.teacher import Teacher; embed = Teacher.embed; "
@@ -187,7 +189,7 @@ def test_compiled_towers_learn_what_others_do_and_keep_their_names(
         tiny_run(tmp_path / "compiled", train=train | {"compile": True}),
     )
     train_run(plain)
-    process = start(STAGE, compiled)  # the tests' checks of shapes cannot be compiled
+    process = start(STAGE + COUNTED, compiled)  # the tests' checks of shapes cannot be compiled
     errors = process.communicate()[1].decode()
     assert process.returncode == 0, errors
     assert losses(compiled.folder) == pytest.approx(losses(plain.folder), rel=1e-3)

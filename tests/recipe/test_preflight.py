@@ -190,11 +190,13 @@ def test_a_tracker_that_is_not_installed_is_told_with_its_package(monkeypatch):
     check_recipe(read_recipe("best", (*ROUNDED, "data.train=[]")))
 
 
-def test_compiling_needs_a_compiler(monkeypatch):
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    assert "there is no no-such-compiler: install it, or set it to false" in said_of(
+@pytest.mark.parametrize("compiler", ["no-such-compiler", "false"])
+def test_compiling_needs_a_compiler_that_runs(monkeypatch, compiler):
+    monkeypatch.setenv("CXX", compiler)
+    assert f"but {compiler} does not run: install it, or set it to false" in said_of(
         *GOOD, "train.compile=true"
     )
+    check_recipe(read_recipe("best", GOOD))
     monkeypatch.setenv("CXX", sys.executable)
     check_recipe(read_recipe("best", (*GOOD, "train.compile=true")))
 
