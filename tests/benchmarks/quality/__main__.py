@@ -14,7 +14,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.benchmarks.quality.cells import ABLATIONS, cells
+from tests.benchmarks.quality.cells import PARTS, cells
 from tests.benchmarks.quality.table import table
 from tests.benchmarks.quality.work import calibrate, calibrated_apart, measure, side_by_side, teacher
 
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--clip", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--recipe", nargs="+", default=["round", "ptq", "paper", "best"])
-    parser.add_argument("--part", nargs="+", default=["whole"], choices=["whole", *ABLATIONS])
+    parser.add_argument("--part", nargs="+", default=["whole"], choices=["whole", *PARTS])
     parser.add_argument("--minutes", nargs="+", type=float, default=[5.0, 15.0, 60.0])
     parser.add_argument("--preset", nargs="+", default=["ffn", "all"])
     parser.add_argument("--protocol", nargs="+", default=["narrow", "wide"], choices=["narrow", "wide"])

@@ -38,7 +38,11 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
     "with more similarity": ("train.losses.similarity=0.1",),
     "with layers": ("train.losses.layers=1",),
     "with views": ("data.views=4",),
+    "with collages": ("data.images=[crops, collages]",),
 }
+# What bytes buy: the weights that suffer most keep 4 or 8 bits.
+BUDGETS = {f"with {more} % more bytes": (f"quantize.budget={100 + more}%",) for more in (5, 15, 30)}
+PARTS = ABLATIONS | BUDGETS
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ def overrides(cell: Cell, asked: argparse.Namespace) -> list[str]:
         settings += ROUNDED
     if trains:
         settings.append(f"train.seed={cell.seed}")
-    settings += ABLATIONS.get(cell.part, ())
+    settings += PARTS.get(cell.part, ())
     return settings + (budget(cell, asked) if trains else [])
 
 
