@@ -38,6 +38,7 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
     "with more similarity": ("train.losses.similarity=0.1",),
     "with layers": ("train.losses.layers=1",),
     "with views": ("data.views=4",),
+    "with fading in": ("train.strength_warmup=0.5",),
     "with collages": ("data.images=[crops, collages]",),
 }
 # What bytes buy: the weights that suffer most keep 4 or 8 bits.
