@@ -14,7 +14,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.benchmarks.quality.cells import PARTS, cells
+from tests.benchmarks.quality.cells import JOINT, PARTS, cells
 from tests.benchmarks.quality.table import table
 from tests.benchmarks.quality.work import calibrate, calibrated_apart, measure, side_by_side, teacher
 
@@ -25,6 +25,14 @@ def read_steps(text: str) -> tuple[str, float]:
     return recipe, float(number)
 
 
+def read_part(text: str) -> str:
+    """The name of a part, or several with JOINT between them."""
+    known = ("whole", *PARTS)
+    if unknown := [part for part in text.split(JOINT) if part not in known]:
+        raise argparse.ArgumentTypeError(f"no part is called {unknown}; there are: {', '.join(known)}")
+    return text
+
+
 def main() -> None:
     """Run what is missing, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -32,7 +40,7 @@ def main() -> None:
     parser.add_argument("--clip", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--recipe", nargs="+", default=["round", "ptq", "paper", "best"])
-    parser.add_argument("--part", nargs="+", default=["whole"], choices=["whole", *PARTS])
+    parser.add_argument("--part", nargs="+", default=["whole"], type=read_part)
     parser.add_argument("--minutes", nargs="+", type=float, default=[5.0, 15.0, 60.0])
     parser.add_argument("--preset", nargs="+", default=["ffn", "all"])
     parser.add_argument("--protocol", nargs="+", default=["narrow", "wide"], choices=["narrow", "wide"])

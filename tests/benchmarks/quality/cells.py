@@ -44,11 +44,12 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
 # What bytes buy: the weights that suffer most keep 4 or 8 bits.
 BUDGETS = {f"with {more} % more bytes": (f"quantize.budget={100 + more}%",) for more in (5, 15, 30)}
 PARTS = ABLATIONS | BUDGETS
+JOINT = " + "
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One number of the table."""
+    """One number of the table; several parts are joined by JOINT."""
 
     recipe: str
     part: str
@@ -97,7 +98,8 @@ def overrides(cell: Cell, asked: argparse.Namespace) -> list[str]:
         settings += ROUNDED
     if trains:
         settings.append(f"train.seed={cell.seed}")
-    settings += PARTS.get(cell.part, ())
+    for part in cell.part.split(JOINT):
+        settings += PARTS.get(part, ())
     return settings + (budget(cell, asked) if trains else [])
 
 
