@@ -42,7 +42,7 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
     "with collages": ("data.images=[crops, collages]",),
 }
 # What bytes buy: the weights that suffer most keep 4 or 8 bits.
-BUDGETS = {f"with {more} % more bytes": (f"quantize.budget={100 + more}%",) for more in (5, 15, 30)}
+BUDGETS = {f"with {more} % more bytes": (f"quantize.budget={100 + more}%",) for more in (5, 15, 30, 60)}
 PARTS = ABLATIONS | BUDGETS
 JOINT = " + "
 
