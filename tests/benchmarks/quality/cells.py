@@ -43,7 +43,9 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
 }
 # What bytes buy: the weights that suffer most keep 4 or 8 bits.
 BUDGETS = {f"with {more} % more bytes": (f"quantize.budget={100 + more}%",) for more in (5, 15, 30, 60)}
-PARTS = ABLATIONS | BUDGETS
+# What convention keeps, without measuring: the first layer of images and the last of both towers.
+ENDS = {"with ends at 4 bits": ('quantize.bits={"*patch_embedding.weight": 4, "*_projection.weight": 4}',)}
+PARTS = ABLATIONS | BUDGETS | ENDS
 JOINT = " + "
 
 
