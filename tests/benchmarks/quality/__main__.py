@@ -27,9 +27,8 @@ def read_steps(text: str) -> tuple[str, float]:
 
 def read_part(text: str) -> str:
     """The name of a part, or several with JOINT between them."""
-    known = ("whole", *PARTS)
-    if unknown := [part for part in text.split(JOINT) if part not in known]:
-        raise argparse.ArgumentTypeError(f"no part is called {unknown}; there are: {', '.join(known)}")
+    if unknown := [part for part in text.split(JOINT) if part not in PARTS]:
+        raise argparse.ArgumentTypeError(f"no part is called {unknown}; there are: {', '.join(PARTS)}")
     return text
 
 

@@ -11,7 +11,7 @@ from tclip.recipe.schema import Recipe
 SETS = ("flickr8k", "imagenet_samples", "cifar10", "clothing")
 UNLABELLED = ("cifar10", "clothing", "emojitwo")  # of these only the images of the training split
 ROUNDED = ("train=null", "calibrate.method=round", "calibrate.refit=false", "quantize.quantizer=clip2")
-# Each part of `best` that can be taken away alone.
+# One part of `best` taken away or changed, alone.
 ABLATIONS: dict[str, tuple[str, ...]] = {
     "without crops": (
         "data.images=[]",
@@ -45,7 +45,7 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
 BUDGETS = {f"with {more} % more bytes": (f"quantize.budget={100 + more}%",) for more in (5, 15, 30, 60)}
 # What convention keeps, without measuring: the first layer of images and the last of both towers.
 ENDS = {"with ends at 4 bits": ('quantize.bits={"*patch_embedding.weight": 4, "*_projection.weight": 4}',)}
-PARTS = ABLATIONS | BUDGETS | ENDS
+PARTS = {"whole": (), **ABLATIONS, **BUDGETS, **ENDS}
 JOINT = " + "
 
 
@@ -101,7 +101,7 @@ def overrides(cell: Cell, asked: argparse.Namespace) -> list[str]:
     if trains:
         settings.append(f"train.seed={cell.seed}")
     for part in cell.part.split(JOINT):
-        settings += PARTS.get(part, ())
+        settings += PARTS[part]
     return settings + (budget(cell, asked) if trains else [])
 
 
