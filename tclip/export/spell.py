@@ -13,7 +13,8 @@ With int8 activations x is rounded to 8 bits, one scale for the whole tensor, by
 multiplied as integers by MatMulInteger; the scales of the weight's rows join the scale of x behind the
 product, which is the form that ONNX Runtime fuses to one kernel (DynamicQuantizeMatMul, or
 MatMulIntegerToFloat where several weights share one x). A scale that changes within a row cannot leave the
-sum, so a weight with groups is multiplied in float in either form of file.
+sum, so a weight with groups is multiplied in float in either form of file; and so is one of 8 bits, since
+ONNX Runtime adds two products in 16 bits on processors without VNNI, which hold those of 4 bits only.
 
 With float activations nothing is rounded but what the model itself rounds: one trained with int8 activations
 rounds the inputs of its ternary layers token by token, and so does then the graph.
@@ -21,8 +22,8 @@ rounds the inputs of its ternary layers token by token, and so does then the gra
 In the format nbits a product is one MatMulNBits, ONNX Runtime's own operator, and its weight lies as nbits.py
 says; int8 activations are then asked for by accuracy_level 4. All else is as in base3.
 
-A weight of 4 or 8 bits is read in the same way from bytes of base 16 or 256, and always multiplied in float:
-its layer never rounds its inputs.
+A weight of 4 or 8 bits is read in the same way from bytes of base 16 or 256, in either format. With float
+activations its layer never rounds its inputs.
 
 An embedding is gathered from the int8 codes and its scales from theirs: there is no dense table, not even
 once a session has started.
@@ -44,6 +45,7 @@ from tclip.ternary.activations import LARGEST_CODE
 from tclip.ternary.codec import BASES, TERNARY, powers
 
 NBITS_DOMAIN = "com.microsoft"
+LARGEST_INTEGER_BASE = 16  # of codes that are multiplied as integers
 # of MatMulNBits: its inputs are rounded to 8 bits, block by block; or are left as float32
 ACCURACY_LEVELS = {"int8": 4, "float": 1}
 # the codes of every byte, by base; of base 3 there are 243
@@ -103,7 +105,7 @@ class _Speller(GraphWriter):
         result = mark.output[0]
         product = f"{result}/product" if bias else result
         groups = self.shapes[scale][0] if len(self.shapes[scale]) > 1 else 1
-        if self.activations == "float" or groups > 1 or not _is_ternary_product(mark):
+        if self.activations == "float" or groups > 1 or _attribute(mark, "base") > LARGEST_INTEGER_BASE:
             self.node("MatMul", [x, self._dense(mark, scale, groups)], product)
         else:
             self._integer_product(x, mark, scale, product)

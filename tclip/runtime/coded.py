@@ -1,7 +1,4 @@
-"""From the codes and scales of a packed file to a matrix.
-
-Ternary ones stay as they lie. Weights of 4 and 8 bits are multiplied out: they are few, and compute as float
-ones do.
+"""From the codes and scales of a packed file to a matrix; the codes stay as they lie.
 
 G groups of inputs, I inputs, O outputs, P bytes, R rows with scales.
 """
@@ -27,7 +24,7 @@ def coded_matrix(
         bits: 4 or 8, or None of a ternary weight.
 
     Raises:
-        ValueError: bytes or scales do not fit the shape, or a byte of 4 or 8 bits holds no code.
+        ValueError: bytes or scales do not fit the shape.
     """
     outputs, inputs = shape[0] if shape else 0, prod(shape[1:])
     rows, groups = scale_RG.shape
@@ -37,12 +34,5 @@ def coded_matrix(
         raise ValueError(f"the codes of {name} do not fit its shape")
     if rows not in (1, outputs) or (rows == 1 and groups != 1) or not groups or inputs % groups:
         raise ValueError(f"the scales of {name} do not fit its shape")
-    if bits is None:
-        scale_OG = np.ascontiguousarray(np.broadcast_to(scale_RG, (outputs, groups)))
-        return Matrix((outputs, inputs), codes=codes_P, scale_OG=scale_OG)
-    digits = codes_P if bits == 8 else np.stack([codes_P >> 4, codes_P & 15], -1)
-    if not digits.all():
-        raise ValueError(f"a byte of {name} holds a digit 0, which is no code")
-    numbers = digits.reshape(-1)[: outputs * inputs].astype(np.float32) - 2 ** (bits - 1)
-    dense_OI = (numbers.reshape(outputs, groups, -1) * scale_RG[:, :, None]).reshape(outputs, inputs)
-    return Matrix((outputs, inputs), dense_OI=dense_OI)
+    scale_OG = np.ascontiguousarray(np.broadcast_to(scale_RG, (outputs, groups)))
+    return Matrix((outputs, inputs), codes=codes_P, bits=bits or 2, scale_OG=scale_OG)

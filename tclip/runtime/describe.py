@@ -232,6 +232,7 @@ def _rows(matrix: Matrix, first: int, count: int) -> Matrix:
     return Matrix(
         (count, inputs),
         codes=matrix.codes,
+        bits=matrix.bits,
         first_code=matrix.first_code + first * inputs,
         scale_OG=matrix.scale_OG[first : first + count],
     )

@@ -41,7 +41,7 @@ class NativeImageTower:
         num_threads: most threads that one call uses.
 
     Raises:
-        ValueError: sizes that do not fit each other, base-3 bytes above 242, or a path this machine lacks.
+        ValueError: sizes that do not fit each other, bytes that are no codes, or a path this machine lacks.
     """
 
     def __init__(self, tower: ImageTower, path: str, num_threads: int) -> None:
@@ -125,23 +125,23 @@ class _Builder:
     def linear(self, linear: Linear) -> Any:
         matrix, bias_O = linear.matrix, None if linear.bias_O is None else _floats(linear.bias_O)
         if matrix.dense_OI is None:
-            return self.native.ternary_linear(*_ternary(matrix), bias_O, self._num_threads)
+            return self.native.coded_linear(*_coded(matrix), bias_O, self._num_threads)
         if matrix.dense_OI.dtype == np.float16:
             return self.native.half_linear(_half_bits(matrix.dense_OI), bias_O)
         return self.native.dense_linear(_floats(matrix.dense_OI), bias_O)
 
     def table(self, matrix: Matrix) -> Any:
         if matrix.dense_OI is None:
-            return self.native.ternary_table(*_ternary(matrix))
+            return self.native.coded_table(*_coded(matrix))
         if matrix.dense_OI.dtype == np.float16:
             return self.native.half_table(_half_bits(matrix.dense_OI))
         return self.native.dense_table(_floats(matrix.dense_OI))
 
 
-def _ternary(matrix: Matrix) -> tuple[Any, int, np.ndarray, int]:
+def _coded(matrix: Matrix) -> tuple[Any, int, int, np.ndarray, int]:
     if matrix.codes is None or matrix.scale_OG is None:
-        raise ValueError("a matrix is neither dense nor ternary")
-    return matrix.codes, matrix.first_code, _floats(matrix.scale_OG), matrix.shape[1]
+        raise ValueError("a matrix is neither dense nor coded")
+    return matrix.codes, matrix.bits, matrix.first_code, _floats(matrix.scale_OG), matrix.shape[1]
 
 
 def _floats(array: np.ndarray) -> np.ndarray:

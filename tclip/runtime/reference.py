@@ -1,6 +1,6 @@
 """The towers run by numpy: what the native code must agree with, and what runs where there is none.
 
-Slow and obvious. The input of every ternary layer is rounded as in training with int8 activations, per token
+Slow and obvious. The input of every coded layer is rounded as in training with int8 activations, per token
 and symmetric: s = max|x| / 127, q = rint(x / s); the product of q with the codes is exact.
 
 B batch, C channels, D width, E embedding, G groups of inputs, H heads, I inputs, M tokens, N keys, O outputs,
@@ -27,6 +27,7 @@ from tclip.runtime.weights import (
 
 LARGEST_CODE = 127
 LARGEST_BYTE = 242
+PLACES = {3: (81, 27, 9, 3, 1), 16: (16, 1), 256: (1,)}  # of the digits in a byte, by their base
 SMALLEST_BOUND = np.float32(np.finfo(np.float32).tiny * LARGEST_CODE)
 # erf of the steps of 1/1024 in [-4, 4]; between them it is a straight line within 1.2e-7
 _ERF_STEPS = np.linspace(-4, 4, 8193)
@@ -94,22 +95,27 @@ class NumpyTextTower:
 
 
 def codes_of(matrix: Matrix, first_row: int = 0, num_rows: int | None = None) -> np.ndarray:
-    """Return codes in {-1, 0, 1} of a ternary matrix, int8 [rows, I].
+    """Return codes of a matrix, int8 [rows, I], in {-1, 0, 1} of a ternary one.
 
     Raises:
-        ValueError: a byte above 242, or fewer bytes than the shape needs.
+        ValueError: a byte that is no code, or fewer bytes than the shape needs.
     """
     outputs, inputs = matrix.shape
     num_rows = outputs if num_rows is None else num_rows
+    base = 3 if matrix.bits == 2 else 2**matrix.bits
+    places = PLACES[base]
     first = matrix.first_code + first_row * inputs
-    if matrix.codes is None or (first + num_rows * inputs + 4) // 5 > len(matrix.codes):
+    end = -(-(first + num_rows * inputs) // len(places))
+    if matrix.codes is None or end > len(matrix.codes):
         raise ValueError("there are fewer codes than the shape needs")
-    packed = matrix.codes[first // 5 : (first + num_rows * inputs + 4) // 5]
-    if packed.size and packed.max() > LARGEST_BYTE:
+    packed = matrix.codes[first // len(places) : end]
+    digits = packed[:, None].astype(np.int16) // np.array(places) % base
+    if base == 3 and packed.size and packed.max() > LARGEST_BYTE:
         raise ValueError(f"a byte above {LARGEST_BYTE} is no base-3 code")
-    digits = packed[:, None] // np.array([81, 27, 9, 3, 1], np.uint8) % 3
-    codes = digits.reshape(-1)[first % 5 :][: num_rows * inputs].astype(np.int8) - 1
-    return codes.reshape(num_rows, inputs)
+    if base > 3 and not digits.all():
+        raise ValueError(f"a byte holds a digit 0, which is no code of {matrix.bits} bits")
+    codes = digits.reshape(-1)[first % len(places) :][: num_rows * inputs] - base // 2
+    return codes.astype(np.int8).reshape(num_rows, inputs)
 
 
 def _patches(pixel_CHW: np.ndarray, patch: int) -> np.ndarray:
@@ -131,7 +137,7 @@ def _dense_rows(matrix: Matrix, rows: np.ndarray) -> np.ndarray:
 
 def _linear(linear: Linear, x_MI: np.ndarray) -> np.ndarray:
     matrix = linear.matrix
-    y_MO = _dense_product(matrix, x_MI) if matrix.dense_OI is not None else _ternary_product(matrix, x_MI)
+    y_MO = _dense_product(matrix, x_MI) if matrix.dense_OI is not None else _coded_product(matrix, x_MI)
     return y_MO if linear.bias_O is None else y_MO + linear.bias_O
 
 
@@ -140,7 +146,7 @@ def _dense_product(matrix: Matrix, x_MI: np.ndarray) -> np.ndarray:
     return x_MI @ matrix.dense_OI.astype(np.float32).T
 
 
-def _ternary_product(matrix: Matrix, x_MI: np.ndarray) -> np.ndarray:
+def _coded_product(matrix: Matrix, x_MI: np.ndarray) -> np.ndarray:
     assert matrix.scale_OG is not None
     scale_M1 = np.maximum(np.abs(x_MI).max(1, keepdims=True), SMALLEST_BOUND) / np.float32(LARGEST_CODE)
     rounded_MI = np.rint(x_MI / scale_M1)
@@ -148,7 +154,7 @@ def _ternary_product(matrix: Matrix, x_MI: np.ndarray) -> np.ndarray:
     groups = matrix.scale_OG.shape[1]
     rounded_MGI = rounded_MI.reshape(len(x_MI), groups, inputs // groups)
     codes_OGI = codes_of(matrix).astype(np.float32).reshape(outputs, groups, inputs // groups)
-    # sums of integers below 2^24 are exact in float32
+    # sums of integers below 2^24 are exact in float32; those of 8 bits may be larger, and are nearly so
     exact_GMO = rounded_MGI.transpose(1, 0, 2) @ codes_OGI.transpose(1, 2, 0)
     return scale_M1 * (exact_GMO * matrix.scale_OG.T[:, None, :]).sum(0, dtype=np.float32)
 

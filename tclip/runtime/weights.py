@@ -14,12 +14,13 @@ ActivationName = Literal["quick_gelu", "gelu", "gelu_tanh"]
 
 @dataclass(frozen=True)
 class Matrix:
-    """A weight [O, I] as the file stores it: dense, or ternary.
+    """A weight [O, I] as the file stores it: dense, or coded.
 
     Attributes:
         shape: (O, I).
-        dense_OI: float16 or float32, a view of the mapped file; None if ternary.
-        codes: uint8, flat base-3 bytes (docs/format.md), a view of the mapped file; None if dense.
+        dense_OI: float16 or float32, a view of the mapped file; None if coded.
+        codes: uint8, flat bytes (docs/format.md), a view of the mapped file; None if dense.
+        bits: of a code: 2 (ternary), 4 or 8.
         first_code: where this matrix begins in `codes`, in codes; not 0 for rows of a larger weight.
         scale_OG: float32 [O, G], the scale of each row's groups of I / G inputs; None if dense.
     """
@@ -27,6 +28,7 @@ class Matrix:
     shape: tuple[int, int]
     dense_OI: np.ndarray | None = None
     codes: np.ndarray | None = None
+    bits: int = 2
     first_code: int = 0
     scale_OG: np.ndarray | None = None
 

@@ -90,6 +90,21 @@ def test_int8_onnx_files_are_near(mixed: Any, tmp_path: Path, images: list[Image
     assert cosine_B.min() > 0.99
 
 
+@pytest.mark.parametrize("form", ["base3", "nbits"])
+def test_int8_onnx_files_multiply_integers_of_4_bits_and_floats_of_8(
+    mixed: Any, form: str, tmp_path: Path
+) -> None:
+    clip, traced = mixed
+    write_graphs(clip, traced, tmp_path, Onnx(activations="int8", format=form))
+    multiplied: dict[str, set[str]] = {}
+    for file in (IMAGE_FILE, TEXT_FILE):
+        for node in onnx.load(tmp_path / file).graph.node:
+            for name in node.input:
+                multiplied.setdefault(name, set()).add(node.op_type)
+    assert multiplied["vision_model.encoder.layers.0.mlp.fc1.weight.base16/codes"] == {"MatMulInteger"}
+    assert multiplied["text_model.encoder.layers.1.self_attn.q_proj.weight.base256/scaled"] == {"MatMul"}
+
+
 def test_dense_folders_hold_the_products_in_bfloat16(mixed: Any, tmp_path: Path) -> None:
     clip, _ = mixed
     export_dense(clip, tmp_path / "dense")

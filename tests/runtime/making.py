@@ -20,14 +20,20 @@ from tclip.runtime.weights import (
     TextTower,
 )
 
-POWERS = np.array([81, 27, 9, 3, 1])
+POWERS = {2: (81, 27, 9, 3, 1), 4: (16, 1), 8: (1,)}  # of the digits in a byte, by the bits of a code
 
 
-def base3(codes: np.ndarray) -> np.ndarray:
-    """Pack codes in {-1, 0, 1} five a byte, as docs/format.md says."""
-    digits = codes.reshape(-1).astype(np.int64) + 1
-    filled = np.concatenate([digits, np.ones(-len(digits) % 5, np.int64)])
-    return (filled.reshape(-1, 5) @ POWERS).astype(np.uint8)
+def largest(bits: int) -> int:
+    """Return the largest code."""
+    return 2 ** (bits - 1) - 1
+
+
+def packed(codes: np.ndarray, bits: int = 2) -> np.ndarray:
+    """Pack codes as docs/format.md says, ternary ones five a byte."""
+    zero, powers = largest(bits) + (bits > 2), POWERS[bits]
+    digits = codes.reshape(-1).astype(np.int64) + zero
+    filled = np.concatenate([digits, np.full(-len(digits) % len(powers), zero)])
+    return (filled.reshape(-1, len(powers)) @ np.array(powers)).astype(np.uint8)
 
 
 @dataclass
@@ -36,7 +42,7 @@ class Maker:
 
     Attributes:
         seed: of the random numbers.
-        kind: "row", "tensor", "group:N" for ternary weights, or "float16", "float32".
+        kind: "row", "tensor", "group:N" for ternary weights, "bits:4", "bits:8", or "float16", "float32".
     """
 
     seed: int = 0
@@ -57,8 +63,9 @@ class Maker:
         if self.kind == "tensor":
             scale_OG[:] = scale_OG[0, 0]
         skipped = int(self.random.integers(0, 9))  # a matrix may begin anywhere in its bytes
-        codes = self.random.integers(-1, 2, skipped + outputs * inputs)
-        return Matrix((outputs, inputs), codes=base3(codes), first_code=skipped, scale_OG=scale_OG)
+        bits = int(self.kind.removeprefix("bits:")) if self.kind.startswith("bits:") else 2
+        codes = self.random.integers(-largest(bits), largest(bits) + 1, skipped + outputs * inputs)
+        return Matrix((outputs, inputs), None, packed(codes, bits), bits, skipped, scale_OG / largest(bits))
 
     def floats(self, *shape: int) -> np.ndarray:
         return self.random.normal(size=shape).astype(np.float32)

@@ -12,14 +12,16 @@ from hypothesis import strategies as st
 from tclip.runtime.native import NativeImageTower, NativeTextTower, native_module
 from tclip.runtime.reference import NumpyImageTower, NumpyTextTower, codes_of
 from tclip.runtime.weights import Matrix
-from tests.runtime.making import Maker, base3
+from tests.runtime.making import Maker, largest, packed
 
 native = native_module()
 if native is None:
     pytest.skip("tclip was installed without a compiler", allow_module_level=True)
 
 PATHS = [*native.paths(), "amx-emulated"]
-KINDS = ["row", "tensor", "group:16", "group:3", "float16", "float32"]
+BITS = [2, 4, 8]
+NO_CODES = {2: [243, 255], 4: [0x0F, 0xF0], 8: [0]}  # bytes
+KINDS = ["row", "tensor", "group:16", "group:3", "bits:4", "bits:8", "float16", "float32"]
 
 
 def cosines(found_BE: np.ndarray, expected_BE: np.ndarray) -> np.ndarray:
@@ -34,39 +36,36 @@ def test_integer_products_are_exact(path: str, data: st.DataObject) -> None:
     rows = data.draw(st.sampled_from([0, 1, 2, 7, 12, 13, 16, 17, 33, 65]))
     inputs, outputs = data.draw(st.integers(1, 300)), data.draw(st.integers(1, 70))
     random = np.random.default_rng(data.draw(st.integers(0, 99)))
-    largest = data.draw(st.sampled_from([1, 127]))
-    a_MK = random.integers(-largest, largest + 1, (rows, inputs)).astype(np.int8)
-    codes_OK = random.integers(-1, 2, (outputs, inputs))
+    bits, most = data.draw(st.sampled_from(BITS)), data.draw(st.sampled_from([1, 127]))
+    a_MK = random.integers(-most, most + 1, (rows, inputs)).astype(np.int8)
+    codes_OK = random.integers(-largest(bits), largest(bits) + 1, (outputs, inputs))
     assert native is not None
-    found = native.integer_product(path, a_MK, base3(codes_OK), outputs)
+    found = native.integer_product(path, a_MK, packed(codes_OK, bits), bits, outputs)
     assert np.array_equal(found, a_MK.astype(np.int64) @ codes_OK.T)
 
 
 @pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("bits", BITS)
 @pytest.mark.parametrize("extreme", [-127, 127])
-def test_the_largest_sums_do_not_overflow(path: str, extreme: int) -> None:
+def test_the_largest_sums_do_not_overflow(path: str, bits: int, extreme: int) -> None:
     a_MK = np.full((5, 4096), extreme, np.int8)
     assert native is not None
-    for code in (-1, 1):
-        found = native.integer_product(path, a_MK, base3(np.full((33, 4096), code)), 33)
+    for code in (-largest(bits), largest(bits)):
+        found = native.integer_product(path, a_MK, packed(np.full((33, 4096), code), bits), bits, 33)
         assert (found == 4096 * extreme * code).all()
 
 
 @settings(deadline=None)
-@given(
-    codes=st.lists(st.integers(-1, 1), min_size=1, max_size=60),
-    first=st.integers(0, 59),
-    count=st.integers(0, 60),
-)
-def test_base3_is_read_from_anywhere(codes: list[int], first: int, count: int) -> None:
+@given(data=st.data(), bits=st.sampled_from(BITS), first=st.integers(0, 59), count=st.integers(0, 60))
+def test_codes_are_read_from_anywhere(data: st.DataObject, bits: int, first: int, count: int) -> None:
     assert native is not None
-    packed = base3(np.array(codes))
-    if first + count > len(codes):
-        return
-    found = native.codes_of(packed, first, count)[0].astype(int) - 2
+    code = st.integers(-largest(bits), largest(bits))
+    codes = data.draw(st.lists(code, min_size=first + count, max_size=first + count + 9))
+    bytes_P = packed(np.array(codes), bits)
+    found = native.digits_of(bytes_P, bits, first, count)[0].astype(int) - 2 ** (bits - 1)
     assert found.tolist() == codes[first : first + count]
     if count:
-        matrix = Matrix((1, count), codes=packed, first_code=first)
+        matrix = Matrix((1, count), codes=bytes_P, bits=bits, first_code=first)
         assert codes_of(matrix)[0].tolist() == codes[first : first + count]
 
 
@@ -92,7 +91,7 @@ def test_a_siglip_image_tower_agrees(path: str, activation: str) -> None:
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("causal", [True, False])
-@pytest.mark.parametrize("kind", ["row", "group:16", "float16"])
+@pytest.mark.parametrize("kind", ["row", "group:16", "bits:4", "bits:8", "float16"])
 def test_a_text_tower_agrees(path: str, causal: bool, kind: str) -> None:
     tower = Maker(3, kind).text_tower(causal=causal)
     random = np.random.default_rng(0)
@@ -215,16 +214,22 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
             text([np.array(ids, np.int32)])
 
 
-def test_damaged_codes_are_refused() -> None:
+@pytest.mark.parametrize("bits", BITS)
+def test_damaged_codes_are_refused(bits: int) -> None:
     assert native is not None
-    codes, scale_OG = base3(np.zeros((4, 10), int)), np.ones((4, 1), np.float32)
-    native.ternary_linear(codes, 0, scale_OG, 10, None, 1)
+    codes, scale_OG = packed(np.zeros((4, 10), int), bits), np.ones((4, 1), np.float32)
+    native.coded_linear(codes, bits, 0, scale_OG, 10, None, 1)
     with pytest.raises(ValueError, match="fewer codes"):
-        native.ternary_linear(codes, 1, scale_OG, 10, None, 1)
+        native.coded_linear(codes, bits, 1, scale_OG, 10, None, 1)
     with pytest.raises(ValueError, match="fewer codes"):
-        native.ternary_table(codes[:-1], 0, scale_OG, 10)
+        native.coded_table(codes[:-1], bits, 0, scale_OG, 10)
     with pytest.raises(ValueError, match="equal groups"):
-        native.ternary_linear(codes, 0, np.ones((4, 3), np.float32), 10, None, 1)
-    codes[3] = 243
-    with pytest.raises(ValueError, match="242"):
-        native.ternary_linear(codes, 0, scale_OG, 10, None, 1)
+        native.coded_linear(codes, bits, 0, np.ones((4, 3), np.float32), 10, None, 1)
+    with pytest.raises(ValueError, match="2 bits"):
+        native.coded_linear(codes, 3, 0, scale_OG, 10, None, 1)
+    for byte in NO_CODES[bits]:
+        codes[3] = byte
+        with pytest.raises(ValueError, match="242" if bits == 2 else "digit 0"):
+            native.coded_linear(codes, bits, 0, scale_OG, 10, None, 1)
+        with pytest.raises(ValueError, match="242" if bits == 2 else "digit 0"):
+            codes_of(Matrix((4, 10), codes=codes, bits=bits))

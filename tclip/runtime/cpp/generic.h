@@ -3,22 +3,30 @@
 constexpr int PARTS = STRIP / LANES;       // vectors that make one row of a strip
 constexpr int FLOAT_ROWS = 24 / PARTS;     // rows whose sums stay in registers
 
-static void expand(const uint8_t* tiles, int64_t chunks, uint8_t* panel) {
-    for (int64_t vector = 0; vector < chunks * (TILE_BYTES / 64); ++vector, tiles += 64, panel += 256) {
+template <int FIELD>
+static void expand_fields(const uint8_t* tiles, int64_t chunks, uint8_t* panel) {
+    constexpr int FIELDS = 8 / FIELD;
+    constexpr uint8_t MASK = (1 << FIELD) - 1;
+    constexpr int VECTORS = TILE_OUTPUTS * TILE_INPUTS / FIELDS / 64;
+    for (int64_t vector = 0; vector < chunks * VECTORS; ++vector, tiles += 64, panel += FIELDS * 64) {
         for (int part = 0; part < 64; part += TCLIP_VECTOR_BYTES) {
-            const Bytes codes = load<Bytes>(tiles + part);
-            store(panel + part, codes & 3);
-            store(panel + part + 64, (codes >> 2) & 3);
-            store(panel + part + 128, (codes >> 4) & 3);
-            store(panel + part + 192, codes >> 6);
+            const Bytes digits = load<Bytes>(tiles + part);
+            TCLIP_UNROLL
+            for (int field = 0; field < FIELDS; ++field)
+                store(panel + part + 64 * field, digits >> uint8_t(FIELD * field) & MASK);
         }
     }
 }
 
+static void expand(const uint8_t* tiles, int64_t chunks, int field, uint8_t* panel) {
+    if (field == 2) expand_fields<2>(tiles, chunks, panel);
+    else expand_fields<4>(tiles, chunks, panel);
+}
+
 static void settle(const int32_t* sum, int rows, const float* row_scale, const int32_t* row_sum,
-                   int64_t row_sum_stride, const float* scale, float* y, bool add) {
+                   int64_t row_sum_stride, int offset, const float* scale, float* y, bool add) {
     for (int row = 0; row < rows; ++row, sum += STRIP, y += STRIP) {
-        const int32_t surplus = CODE_OFFSET * row_sum[row * row_sum_stride];
+        const int32_t surplus = offset * row_sum[row * row_sum_stride];
         for (int n = 0; n < STRIP; n += LANES) {
             const Ints exact = load<Ints>(sum + n) - surplus;
             const Floats value =

@@ -14,17 +14,18 @@ enum class Activation { none, quick_gelu, gelu, gelu_tanh };
 struct Kernels {
     const char* name;
 
-    // Expands `chunks` tiles of 16 outputs x 64 inputs to bytes in 1..3, 4 inputs x 16 outputs after another.
-    void (*expand)(const uint8_t* tiles, int64_t chunks, uint8_t* panel);
+    // Expands `chunks` tiles of 16 outputs x 64 inputs, of fields of 2 or 4 bits, to bytes: 4 inputs x 16 outputs
+    // after another.
+    void (*expand)(const uint8_t* tiles, int64_t chunks, int field, uint8_t* panel);
 
-    // sum_MN (stride 32) = or += a_MK times a strip of two expanded tiles rows of `inputs` (a multiple of 64).
-    // `a` and `sum` have room for M rounded up to a multiple of 32 rows.
-    void (*multiply)(const int8_t* a, int64_t stride, int rows, const uint8_t* panel, int inputs, int32_t* sum,
-                     bool add);
+    // sum_MN (stride 32) = or += a_MK times a strip of two expanded rows of tiles of `inputs` (a multiple of 64),
+    // bytes of at most `largest`, 3 or 15. `a` and `sum` have room for M rounded up to a multiple of 32 rows.
+    void (*multiply)(const int8_t* a, int64_t stride, int rows, const uint8_t* panel, int inputs, int largest,
+                     int32_t* sum, bool add);
 
-    // y_MN (stride 32) = or += (sum - 2 row_sum_M) row_scale_M scale_N; y may be the memory of `sum` if not add.
+    // y_MN (stride 32) = or += (sum - offset row_sum_M) row_scale_M scale_N; y may be the memory of `sum` if not add.
     void (*settle)(const int32_t* sum, int rows, const float* row_scale, const int32_t* row_sum,
-                   int64_t row_sum_stride, const float* scale, float* y, bool add);
+                   int64_t row_sum_stride, int offset, const float* scale, float* y, bool add);
 
     // out_MN = or += activation(y_MN + bias_N), for the first `outputs` of the 32 columns of y.
     void (*finish)(const float* y, int rows, const float* bias, Activation activation, bool add, float* out,

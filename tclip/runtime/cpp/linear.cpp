@@ -4,7 +4,7 @@
 #include <cstring>
 #include <stdexcept>
 
-#include "base3.h"
+#include "codes.h"
 #include "layout.h"
 
 namespace tclip {
@@ -22,33 +22,40 @@ Layout layout_of(const Stored& stored) {
 
 void check(const Stored& stored) {
     if (!stored.codes) return;
+    check_bytes(stored.codes, stored.num_bytes, stored.bits);
     const int64_t end = stored.first_code + int64_t(stored.outputs) * stored.inputs;
-    if (stored.first_code < 0 || (end + CODES_A_BYTE - 1) / CODES_A_BYTE > stored.num_bytes)
+    if (stored.first_code < 0 || bytes_of(end, stored.bits) > stored.num_bytes)
         throw std::invalid_argument("there are fewer codes than the shape needs");
     if (stored.groups < 1 || stored.inputs % stored.groups)
         throw std::invalid_argument("the scales do not divide the inputs into equal groups");
-    if (!valid_base3(stored.codes, stored.num_bytes))
-        throw std::invalid_argument("a byte above 242 is no base-3 code");
 }
 
-// One row of tiles: 16 outputs and all inputs, from base-3 bytes.
-void fill_tiles(const Stored& stored, const Layout& layout, int first_output, uint8_t* tiles) {
-    const int width = layout.width();
-    static thread_local std::vector<uint8_t> codes, row;
-    codes.assign(size_t(TILE_OUTPUTS) * width, CODE_OFFSET);
+// The digits of 16 outputs, groups filled up with zeros.
+void read_outputs(const Stored& stored, const Layout& layout, int first_output, std::vector<uint8_t>& digits) {
+    static thread_local std::vector<uint8_t> row;
     row.resize(size_t(stored.inputs) + 8);
+    digits.assign(size_t(TILE_OUTPUTS) * layout.width(), 0);
     for (int o = 0; o < TILE_OUTPUTS && first_output + o < stored.outputs; ++o) {
-        read_base3(stored.codes, stored.first_code + int64_t(first_output + o) * stored.inputs, stored.inputs,
-                   row.data());
+        const int64_t first = stored.first_code + int64_t(first_output + o) * stored.inputs;
+        read_digits(stored.codes, first, stored.inputs, stored.bits, row.data());
         for (int g = 0; g < layout.groups; ++g)
-            std::memcpy(&codes[size_t(o) * width + g * layout.padded], &row[size_t(g) * layout.group],
+            std::memcpy(&digits[size_t(o) * layout.width() + g * layout.padded], &row[size_t(g) * layout.group],
                         size_t(layout.group));
     }
-    for (int k = 0; k < width; k += 16) {
+}
+
+// One row of tiles from the fields that lie `shift` bits up in digits.
+void fill_tiles(const std::vector<uint8_t>& digits, int width, int bits, int shift, uint8_t* tiles) {
+    const int field = field_of(bits), fields = 8 / field;
+    const uint32_t mask = 0x01010101u * uint32_t((1 << field) - 1);
+    for (int k = 0; k < width; k += 4 * fields) {
         for (int o = 0; o < TILE_OUTPUTS; ++o, tiles += 4) {
-            uint32_t fields[4], word = 0;
-            std::memcpy(fields, &codes[size_t(o) * width + k], 16);
-            for (int field = 0; field < 4; ++field) word |= fields[field] << 2 * field;
+            uint32_t word = 0;
+            for (int f = 0; f < fields; ++f) {
+                uint32_t four;
+                std::memcpy(&four, &digits[size_t(o) * width + k + 4 * f], 4);
+                word |= (four >> shift & mask) << field * f;
+            }
             std::memcpy(tiles, &word, 4);
         }
     }
@@ -92,32 +99,56 @@ int block_of(int inputs, int most, int unit) {
 }  // namespace
 
 Linear::Linear(const Stored& stored, const float* bias_O, int threads)
-    : outputs_(stored.outputs), inputs_(stored.inputs), layout_(layout_of(stored)), dense_OI_(stored.dense_OI),
-      half_(stored.half) {
+    : outputs_(stored.outputs), inputs_(stored.inputs), bits_(stored.bits), layout_(layout_of(stored)),
+      dense_OI_(stored.dense_OI), half_(stored.half) {
     check(stored);
     const int64_t padded = round_up(outputs_, STRIP);
     bias_ = aligned<float>(padded);
     std::fill_n(bias_.get(), padded, 0.0f);
     if (bias_O) std::copy_n(bias_O, outputs_, bias_.get());
-    if (!ternary()) return;
+    if (!coded()) return;
     const int groups = layout_.groups;
     scale_ = aligned<float>(padded * groups);
     std::fill_n(scale_.get(), padded * groups, 0.0f);
     for (int o = 0; o < outputs_; ++o)
         for (int g = 0; g < groups; ++g)
             scale_[(int64_t(o / STRIP) * groups + g) * STRIP + o % STRIP] = stored.scale_OG[int64_t(o) * groups + g];
-    const int64_t row_bytes = int64_t(layout_.width()) * TILE_OUTPUTS / 4;
-    tiles_ = aligned<uint8_t>(padded / TILE_OUTPUTS * row_bytes);
+    const int planes = planes_of(bits_), tile_rows = int(padded / TILE_OUTPUTS);
+    tiles_ = aligned<uint8_t>(planes * tile_rows * row_bytes());
     Lease lease(threads);
-    lease.team().run(int(padded / TILE_OUTPUTS), [&](int tile_row) {
-        fill_tiles(stored, layout_, tile_row * TILE_OUTPUTS, tiles_.get() + tile_row * row_bytes);
+    lease.team().run(tile_rows, [&](int tile_row) {
+        static thread_local std::vector<uint8_t> digits;
+        read_outputs(stored, layout_, tile_row * TILE_OUTPUTS, digits);
+        for (int plane = 0; plane < planes; ++plane)
+            fill_tiles(digits, layout_.width(), bits_, field_of(bits_) * (planes - 1 - plane),
+                       tiles_.get() + (int64_t(plane) * tile_rows + tile_row) * row_bytes());
     });
+}
+
+int64_t Linear::row_bytes() const { return int64_t(layout_.width()) * TILE_OUTPUTS * field_of(bits_) / 8; }
+
+void Linear::sum_strip(const Kernels& kernels, int strip, int group, const int8_t* q, int rows, uint8_t* panel,
+                       int32_t* sum) const {
+    const int field = field_of(bits_), block = block_of(layout_.padded, MOST_INPUTS, TILE_INPUTS);
+    for (int plane = 0; plane < planes_of(bits_); ++plane) {
+        for (int i = 0; plane && i < rows * STRIP; ++i) sum[i] *= 1 << field;
+        const uint8_t* tiles = tiles_.get() + 2 * (int64_t(plane) * strips() + strip) * row_bytes();
+        for (int begin = 0; begin < layout_.padded; begin += block) {
+            const int inputs = std::min(block, layout_.padded - begin);
+            const int64_t first = int64_t(group) * layout_.padded + begin;
+            for (int tile = 0; tile < 2; ++tile)
+                kernels.expand(tiles + tile * row_bytes() + first * TILE_OUTPUTS * field / 8, inputs / TILE_INPUTS,
+                               field, panel + tile * TILE_OUTPUTS * inputs);
+            kernels.multiply(q + first, layout_.width(), rows, panel, inputs, (1 << field) - 1, sum,
+                             plane > 0 || begin > 0);
+        }
+    }
 }
 
 Rows::Rows(Arena& arena, int rows, int width, std::initializer_list<const Linear*> consumers)
     : rows(rows), width(width), raw(arena.take<float>(int64_t(rows) * width + 16)) {
     for (const Linear* linear : consumers) {
-        if (!linear || !linear->ternary()) continue;
+        if (!linear || !linear->coded()) continue;
         const Layout& layout = linear->layout();
         if (std::any_of(rounded, rounded + num_rounded, [&](const Rounded& r) { return r.layout == layout; }))
             continue;
@@ -144,32 +175,22 @@ public:
           scratch_(scratch_for(rows_)) {}
 
     void run() {
-        const float* y = linear_.ternary() ? multiply_ternary() : multiply_dense();
+        const float* y = linear_.coded() ? multiply_coded() : multiply_dense();
         const int first = strip_ * STRIP;
         kernels_.finish(y, rows_, linear_.bias_.get() + first, product_.activation, product_.add, product_.out + first,
                         product_.stride, std::min(STRIP, linear_.outputs_ - first));
     }
 
 private:
-    const float* multiply_ternary() {
-        const Layout& layout = linear_.layout_;
-        const Rounded& input = product_.input->as(layout);
-        const int64_t row_bytes = int64_t(layout.width()) * TILE_OUTPUTS / 4;
-        const uint8_t* tiles = linear_.tiles_.get() + 2 * strip_ * row_bytes;
-        float* y = layout.groups > 1 ? scratch_.y.get() : reinterpret_cast<float*>(scratch_.sum.get());
-        const int block = block_of(layout.padded, MOST_INPUTS, TILE_INPUTS);
-        for (int g = 0; g < layout.groups; ++g) {
-            for (int begin = 0; begin < layout.padded; begin += block) {
-                const int inputs = std::min(block, layout.padded - begin);
-                const int64_t first = int64_t(g) * layout.padded + begin;
-                for (int tile = 0; tile < 2; ++tile)
-                    kernels_.expand(tiles + tile * row_bytes + first * TILE_OUTPUTS / 4, inputs / TILE_INPUTS,
-                                    scratch_.panel.get() + tile * TILE_OUTPUTS * inputs);
-                kernels_.multiply(input.q + first, layout.width(), rows_, scratch_.panel.get(), inputs,
-                                  scratch_.sum.get(), begin > 0);
-            }
-            const float* scale = linear_.scale_.get() + (int64_t(strip_) * layout.groups + g) * STRIP;
-            kernels_.settle(scratch_.sum.get(), rows_, input.scale, input.sums + g, layout.groups, scale, y, g > 0);
+    const float* multiply_coded() {
+        const int groups = linear_.layout_.groups;
+        const Rounded& input = product_.input->as(linear_.layout_);
+        int32_t* sum = scratch_.sum.get();
+        float* y = groups > 1 ? scratch_.y.get() : reinterpret_cast<float*>(sum);
+        for (int g = 0; g < groups; ++g) {
+            linear_.sum_strip(kernels_, strip_, g, input.q, rows_, scratch_.panel.get(), sum);
+            const float* scale = linear_.scale_.get() + (int64_t(strip_) * groups + g) * STRIP;
+            kernels_.settle(sum, rows_, input.scale, input.sums + g, groups, offset_of(linear_.bits_), scale, y, g > 0);
         }
         return y;
     }
@@ -208,20 +229,16 @@ void multiply(Team& team, const Kernels& kernels, std::initializer_list<Product>
 
 void integer_products(const Kernels& kernels, const Linear& linear, const int8_t* a, int rows, int32_t* out_MO) {
     const int width = linear.layout_.width(), inputs = linear.inputs_;
-    const int64_t row_bytes = int64_t(width) * TILE_OUTPUTS / 4;
     const auto q = aligned<int8_t>(round_up(rows, ROW_BLOCK) * width);
-    const auto panel = aligned<uint8_t>(int64_t(STRIP) * width);
+    const auto panel = aligned<uint8_t>(int64_t(STRIP) * MOST_INPUTS);
     const auto sum = aligned<int32_t>(round_up(rows, ROW_BLOCK) * STRIP);
     std::fill_n(q.get(), round_up(rows, ROW_BLOCK) * width, int8_t(0));
     for (int m = 0; m < rows; ++m) std::copy_n(a + int64_t(m) * inputs, inputs, q.get() + int64_t(m) * width);
     for (int strip = 0; strip < linear.strips(); ++strip) {
-        for (int tile = 0; tile < 2; ++tile)
-            kernels.expand(linear.tiles_.get() + (2 * strip + tile) * row_bytes, width / TILE_INPUTS,
-                           panel.get() + tile * TILE_OUTPUTS * width);
-        kernels.multiply(q.get(), width, rows, panel.get(), width, sum.get(), false);
+        linear.sum_strip(kernels, strip, 0, q.get(), rows, panel.get(), sum.get());
         for (int m = 0; m < rows; ++m) {
             int32_t surplus = 0;
-            for (int k = 0; k < inputs; ++k) surplus += CODE_OFFSET * a[int64_t(m) * inputs + k];
+            for (int k = 0; k < inputs; ++k) surplus += offset_of(linear.bits_) * a[int64_t(m) * inputs + k];
             for (int n = 0; n < STRIP && strip * STRIP + n < linear.outputs_; ++n)
                 out_MO[int64_t(m) * linear.outputs_ + strip * STRIP + n] = sum[m * STRIP + n] - surplus;
         }
@@ -246,12 +263,12 @@ void Table::read(int row, float* out) const {
                                   : static_cast<const float*>(stored_.dense_OI)[first + d];
         return;
     }
-    static thread_local std::vector<uint8_t> codes;
-    codes.resize(size_t(width) + 8);
-    read_base3(stored_.codes, stored_.first_code + first, width, codes.data());
-    const int group = width / stored_.groups;
+    static thread_local std::vector<uint8_t> digits;
+    digits.resize(size_t(width) + 8);
+    read_digits(stored_.codes, stored_.first_code + first, width, stored_.bits, digits.data());
+    const int group = width / stored_.groups, offset = offset_of(stored_.bits);
     for (int d = 0; d < width; ++d)
-        out[d] = scale_OG_[int64_t(row) * stored_.groups + d / group] * float(codes[d] - CODE_OFFSET);
+        out[d] = scale_OG_[int64_t(row) * stored_.groups + d / group] * float(digits[d] - offset);
 }
 
 }  // namespace tclip

@@ -1,4 +1,4 @@
-// Linear layers with ternary or dense weights, and token tables.
+// Linear layers with coded (ternary, 4 or 8 bits) or dense weights, and token tables.
 //
 // Axes: M rows (tokens), O outputs, I inputs, G groups of inputs with one scale each.
 #pragma once
@@ -15,7 +15,8 @@ namespace tclip {
 // A matrix as the file holds it; the memory belongs to the mapping and outlives what is made of it.
 struct Stored {
     int outputs = 0, inputs = 0;
-    const uint8_t* codes = nullptr;  // base-3 bytes of a ternary matrix, which begins at `first_code`
+    const uint8_t* codes = nullptr;  // bytes of codes (codes.h); the matrix begins at `first_code`
+    int bits = 2;                    // of a code: 2 (ternary), 4 or 8
     int64_t num_bytes = 0, first_code = 0;
     const float* scale_OG = nullptr;
     int groups = 1;
@@ -32,28 +33,34 @@ struct Layout {
 
 class Linear {
 public:
-    // Throws std::invalid_argument for bytes that are no base-3 codes or too few of them.
+    // Throws std::invalid_argument for bytes that are no codes or too few of them.
     Linear(const Stored& stored, const float* bias_O, int threads);
 
     int outputs() const { return outputs_; }
     int inputs() const { return inputs_; }
-    bool ternary() const { return layout_.groups > 0; }
+    bool coded() const { return layout_.groups > 0; }
     const Layout& layout() const { return layout_; }
     int strips() const { return (outputs_ + 31) / 32; }
 
 private:
     friend class StripTask;
     friend void integer_products(const Kernels&, const Linear&, const int8_t*, int, int32_t*);
-    int outputs_, inputs_;
+
+    // The sums of digits times rows of rounded inputs, for one strip and one group of inputs.
+    void sum_strip(const Kernels& kernels, int strip, int group, const int8_t* q, int rows, uint8_t* panel,
+                   int32_t* sum) const;
+    int64_t row_bytes() const;      // of a row of tiles: 16 outputs and all inputs
+
+    int outputs_, inputs_, bits_;
     Layout layout_;
-    Aligned<uint8_t> tiles_;        // [O / 16][width / 64] tiles
+    Aligned<uint8_t> tiles_;        // [planes][O / 16][width / 64] tiles
     Aligned<float> scale_;          // [O / 32][G][32]
     Aligned<float> bias_;           // [O rounded up to 32]
     const void* dense_OI_ = nullptr;
     bool half_ = false;
 };
 
-// Rows of inputs in float32 and, for ternary layers, rounded.
+// Rows of inputs in float32 and, for coded layers, rounded.
 struct Rounded {
     Layout layout;
     int8_t* q = nullptr;
@@ -90,7 +97,7 @@ struct Product {
 // Computes one or more products, cut into strips of 32 outputs.
 void multiply(Team& team, const Kernels& kernels, std::initializer_list<Product> products);
 
-// The exact sums of a_MK (rows of `inputs` bytes) times the codes of a ternary layer with one scale a row.
+// The exact sums of a_MK (rows of `inputs` bytes) times the codes of a layer with one scale a row.
 void integer_products(const Kernels& kernels, const Linear& linear, const int8_t* a, int rows, int32_t* out_MO);
 
 // The table of token embeddings, read where it lies.

@@ -8,7 +8,7 @@
 
 #include <stdexcept>
 
-#include "base3.h"
+#include "codes.h"
 #include "layout.h"
 #include "tower.h"
 
@@ -39,14 +39,14 @@ int as_int(size_t size) {
     return int(size);
 }
 
-Stored ternary(const Array<uint8_t, 1>& codes, int64_t first_code, int outputs, const Array<float, 2>& scale_OG,
-               int inputs) {
-    if (outputs < 1 || inputs < 1 || as_int(scale_OG.shape(0)) != outputs)
-        throw std::invalid_argument("the scales do not fit the shape");
+Stored coded(const Array<uint8_t, 1>& codes, int bits, int64_t first_code, const Array<float, 2>& scale_OG,
+             int inputs) {
     Stored stored;
-    stored.outputs = outputs;
+    stored.outputs = as_int(scale_OG.shape(0));
     stored.inputs = inputs;
+    if (stored.outputs < 1 || inputs < 1) throw std::invalid_argument("the scales do not fit the shape");
     stored.codes = codes.data();
+    stored.bits = bits;
     stored.num_bytes = int64_t(codes.size());
     stored.first_code = first_code;
     stored.scale_OG = scale_OG.data();
@@ -101,9 +101,9 @@ NewArray<float, 2> encode_ids(const TextTower& tower, const std::string& path, i
     return out;
 }
 
-// The exact integer products a_MK times the codes of a ternary matrix, by one path: what tests compare.
+// The exact integer products a_MK times the codes of a matrix, by one path: what tests compare.
 NewArray<int32_t, 2> integer_product(const std::string& path, const Array<int8_t, 2>& a_MK,
-                                     const Array<uint8_t, 1>& codes, int outputs) {
+                                     const Array<uint8_t, 1>& codes, int bits, int outputs) {
     const Kernels& kernels = find_path(path);
     const int rows = as_int(a_MK.shape(0)), inputs = as_int(a_MK.shape(1));
     const std::vector<float> ones(size_t(outputs), 1.0f), zero_bias(size_t(outputs), 0.0f);
@@ -111,6 +111,7 @@ NewArray<int32_t, 2> integer_product(const std::string& path, const Array<int8_t
     stored.outputs = outputs;
     stored.inputs = inputs;
     stored.codes = codes.data();
+    stored.bits = bits;
     stored.num_bytes = int64_t(codes.size());
     stored.scale_OG = ones.data();
     const Linear linear(stored, zero_bias.data(), 1);
@@ -119,13 +120,13 @@ NewArray<int32_t, 2> integer_product(const std::string& path, const Array<int8_t
     return out;
 }
 
-NewArray<uint8_t, 2> codes_of(const Array<uint8_t, 1>& bytes, int64_t first, int64_t count) {
-    if (first < 0 || count < 0 || (first + count + CODES_A_BYTE - 1) / CODES_A_BYTE > int64_t(bytes.size()) ||
-        !valid_base3(bytes.data(), int64_t(bytes.size())))
+NewArray<uint8_t, 2> digits_of(const Array<uint8_t, 1>& bytes, int bits, int64_t first, int64_t count) {
+    check_bytes(bytes.data(), int64_t(bytes.size()), bits);
+    if (first < 0 || count < 0 || bytes_of(first + count, bits) > int64_t(bytes.size()))
         throw std::invalid_argument("there are no such codes");
     auto out = matrix<uint8_t>(1, size_t(count));
     std::vector<uint8_t> room(size_t(count) + 8);
-    read_base3(bytes.data(), first, count, room.data());
+    read_digits(bytes.data(), first, count, bits, room.data());
     std::copy_n(room.data(), count, out.data());
     return out;
 }
@@ -134,12 +135,12 @@ void bind_layers(nb::module_& module) {
     nb::class_<Linear>(module, "Linear");
     nb::class_<Table>(module, "Table");
     module.def(
-        "ternary_linear",
-        [](const Array<uint8_t, 1>& codes, int64_t first_code, const Array<float, 2>& scale_OG, int inputs,
+        "coded_linear",
+        [](const Array<uint8_t, 1>& codes, int bits, int64_t first_code, const Array<float, 2>& scale_OG, int inputs,
            const OptionalFloats& bias_O, int threads) {
-            return linear(ternary(codes, first_code, as_int(scale_OG.shape(0)), scale_OG, inputs), bias_O, threads);
+            return linear(coded(codes, bits, first_code, scale_OG, inputs), bias_O, threads);
         },
-        "codes"_a, "first_code"_a, "scale_OG"_a, "inputs"_a, "bias_O"_a.none(), "threads"_a);
+        "codes"_a, "bits"_a, "first_code"_a, "scale_OG"_a, "inputs"_a, "bias_O"_a.none(), "threads"_a);
     module.def(
         "dense_linear",
         [](const Array<float, 2>& weight_OI, const OptionalFloats& bias_O) {
@@ -153,11 +154,11 @@ void bind_layers(nb::module_& module) {
         },
         "weight_OI"_a, "bias_O"_a.none(), nb::keep_alive<0, 1>());
     module.def(
-        "ternary_table",
-        [](const Array<uint8_t, 1>& codes, int64_t first_code, const Array<float, 2>& scale_OG, int inputs) {
-            return std::make_shared<Table>(ternary(codes, first_code, as_int(scale_OG.shape(0)), scale_OG, inputs));
+        "coded_table",
+        [](const Array<uint8_t, 1>& codes, int bits, int64_t first_code, const Array<float, 2>& scale_OG, int inputs) {
+            return std::make_shared<Table>(coded(codes, bits, first_code, scale_OG, inputs));
         },
-        "codes"_a, "first_code"_a, "scale_OG"_a, "inputs"_a, nb::keep_alive<0, 1>());
+        "codes"_a, "bits"_a, "first_code"_a, "scale_OG"_a, "inputs"_a, nb::keep_alive<0, 1>());
     module.def(
         "dense_table", [](const Array<float, 2>& weight_OI) { return std::make_shared<Table>(dense(weight_OI)); },
         "weight_OI"_a, nb::keep_alive<0, 1>());
@@ -237,8 +238,8 @@ NB_MODULE(_native, module) {
         for (const Kernels* path : available_paths()) names.emplace_back(path->name);
         return names;
     });
-    module.def("integer_product", &integer_product, "path"_a, "a_MK"_a, "codes"_a, "outputs"_a);
-    module.def("codes_of", &codes_of, "bytes"_a, "first"_a, "count"_a);
+    module.def("integer_product", &integer_product, "path"_a, "a_MK"_a, "codes"_a, "bits"_a, "outputs"_a);
+    module.def("digits_of", &digits_of, "bytes"_a, "bits"_a, "first"_a, "count"_a);
     bind_layers(module);
     bind_blocks(module);
     bind_towers(module);

@@ -90,7 +90,7 @@ static inline void multiply_16(const int8_t* a, int64_t stride, const uint8_t* p
     _tile_stored(1, sum + 16, SUM_BYTES);
 }
 
-static void multiply(const int8_t* a, int64_t stride, int rows, const uint8_t* panel, int inputs, int32_t* sum,
+static void multiply(const int8_t* a, int64_t stride, int rows, const uint8_t* panel, int inputs, int, int32_t* sum,
                      bool add) {
     TileConfig config;
     // without it GCC drops the stores to `config`, which it does not see _tile_loadconfig read

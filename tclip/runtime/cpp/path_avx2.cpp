@@ -1,5 +1,5 @@
-// AVX2: vpmaddubsw. Two products of a byte in 1..3 and one in -127..127 are at most 762, so 32 of them fit into
-// 16 bits, and only every 32nd step widens to 32 bits.
+// AVX2: vpmaddubsw. Two products of a digit and a byte in -127..127 are at most 254 times the largest digit, so 43 of
+// them fit into 16 bits where that is 3, and 8 where it is 15; only then comes a step that widens to 32 bits.
 #include <immintrin.h>
 
 #include "kernels.h"
@@ -12,15 +12,15 @@ namespace tclip::avx2 {
 #include "generic.h"
 
 constexpr int INT_ROWS = 4;
-constexpr int SPAN = 32 * 4;  // inputs between two widenings
 
 // One tile of 16 outputs for ROWS rows.
 template <int ROWS>
-static inline void multiply_tile(const int8_t* a, int64_t stride, const uint8_t* panel, int inputs, int32_t* sum,
-                                 bool add) {
+static inline void multiply_tile(const int8_t* a, int64_t stride, const uint8_t* panel, int inputs, int largest,
+                                 int32_t* sum, bool add) {
     const __m256i ones = _mm256_set1_epi16(1);
-    for (int begin = 0; begin < inputs; begin += SPAN) {
-        const int end = begin + SPAN < inputs ? begin + SPAN : inputs;
+    const int span = 32767 / (254 * largest) * 4;  // inputs between two steps that widen
+    for (int begin = 0; begin < inputs; begin += span) {
+        const int end = begin + span < inputs ? begin + span : inputs;
         __m256i pairs[ROWS][2] = {};
         for (int k = begin; k < end; k += 4, panel += 64) {
             const __m256i weight0 = _mm256_load_si256((const __m256i*)panel);
@@ -47,10 +47,10 @@ static inline void multiply_tile(const int8_t* a, int64_t stride, const uint8_t*
 }
 
 template <int ROWS>
-static inline void multiply_rows(const int8_t* a, int64_t stride, const uint8_t* panel, int inputs, int32_t* sum,
-                                 bool add) {
-    multiply_tile<ROWS>(a, stride, panel, inputs, sum, add);
-    multiply_tile<ROWS>(a, stride, panel + TILE_OUTPUTS * inputs, inputs, sum + TILE_OUTPUTS, add);
+static inline void multiply_rows(const int8_t* a, int64_t stride, const uint8_t* panel, int inputs, int largest,
+                                 int32_t* sum, bool add) {
+    multiply_tile<ROWS>(a, stride, panel, inputs, largest, sum, add);
+    multiply_tile<ROWS>(a, stride, panel + TILE_OUTPUTS * inputs, inputs, largest, sum + TILE_OUTPUTS, add);
 }
 
 #include "int_rows.h"

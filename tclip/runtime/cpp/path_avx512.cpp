@@ -13,7 +13,7 @@ namespace tclip::avx512 {
 constexpr int INT_ROWS = 12;  // 24 of the 32 registers hold sums
 
 template <int ROWS>
-static inline void multiply_rows(const int8_t* a, int64_t stride, const uint8_t* panel, int inputs, int32_t* sum,
+static inline void multiply_rows(const int8_t* a, int64_t stride, const uint8_t* panel, int inputs, int, int32_t* sum,
                                  bool add) {
     const uint8_t* second = panel + TILE_OUTPUTS * inputs;
     __m512i exact[ROWS][2];

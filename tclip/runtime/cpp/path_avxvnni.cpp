@@ -13,7 +13,7 @@ namespace tclip::avxvnni {
 constexpr int INT_ROWS = 3;  // 12 of the 16 registers hold sums
 
 template <int ROWS>
-static inline void multiply_rows(const int8_t* a, int64_t stride, const uint8_t* panel, int inputs, int32_t* sum,
+static inline void multiply_rows(const int8_t* a, int64_t stride, const uint8_t* panel, int inputs, int, int32_t* sum,
                                  bool add) {
     const uint8_t* second = panel + TILE_OUTPUTS * inputs;
     __m256i exact[ROWS][4];

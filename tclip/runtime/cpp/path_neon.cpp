@@ -29,7 +29,7 @@ static inline int8x16_t two_rows(const int8_t* first, const int8_t* second) {
 
 // Four outputs at a time: 2 outputs x 8 inputs in a register, which is what two steps of the panel hold zipped.
 template <int ROWS>
-static inline void multiply_rows(const int8_t* a, int64_t stride, const uint8_t* panel, int inputs, int32_t* sum,
+static inline void multiply_rows(const int8_t* a, int64_t stride, const uint8_t* panel, int inputs, int, int32_t* sum,
                                  bool add) {
     constexpr int PAIRS = (ROWS + 1) / 2;
     for (int n = 0; n < STRIP; n += 8) {
@@ -74,7 +74,7 @@ static inline void multiply_rows(const int8_t* a, int64_t stride, const uint8_t*
 constexpr int INT_ROWS = 6;
 
 template <int ROWS>
-static inline void multiply_rows(const int8_t* a, int64_t stride, const uint8_t* panel, int inputs, int32_t* sum,
+static inline void multiply_rows(const int8_t* a, int64_t stride, const uint8_t* panel, int inputs, int, int32_t* sum,
                                  bool add) {
     for (int tile = 0; tile < STRIP; tile += TILE_OUTPUTS, panel += TILE_OUTPUTS * inputs) {
         const uint8_t* weight = panel;

@@ -8,7 +8,7 @@ namespace tclip::portable {
 #include "vectors.h"
 #include "generic.h"
 
-static void multiply(const int8_t* a, int64_t stride, int rows, const uint8_t* panel, int inputs, int32_t* sum,
+static void multiply(const int8_t* a, int64_t stride, int rows, const uint8_t* panel, int inputs, int, int32_t* sum,
                      bool add) {
     for (int row = 0; row < rows; ++row, a += stride, sum += STRIP) {
         for (int tile = 0; tile < STRIP; tile += TILE_OUTPUTS) {

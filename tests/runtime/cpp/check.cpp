@@ -37,33 +37,40 @@ std::vector<const Kernels*> all_paths() {
     return paths;
 }
 
-// A ternary matrix of random codes with what it is made of.
-struct Ternary {
+// A matrix of random codes with what it is made of.
+struct Coded {
     std::vector<int8_t> codes;
     std::vector<uint8_t> bytes;
     std::vector<float> scale_OG;
     Stored stored;
 
-    Ternary(int outputs, int inputs, int groups) : codes(outputs * inputs), scale_OG(floats(outputs * groups, 0.1f)) {
-        for (int8_t& code : codes) code = int8_t(between(-1, 1));
-        for (size_t first = 0; first < codes.size(); first += 5) {
+    Coded(int outputs, int inputs, int groups, int bits = 2)
+        : codes(outputs * inputs), scale_OG(floats(outputs * groups, 0.1f / float(1 << (bits - 2)))) {
+        const int largest = (1 << (bits - 1)) - 1, base = bits == 2 ? 3 : 1 << bits;
+        const size_t digits = bits == 2 ? 5 : 8 / bits;
+        for (int8_t& code : codes) code = int8_t(between(-largest, largest));
+        for (size_t first = 0; first < codes.size(); first += digits) {
             int byte = 0;
-            for (size_t i = first; i < first + 5; ++i) byte = byte * 3 + (i < codes.size() ? codes[i] : 0) + 1;
+            for (size_t i = first; i < first + digits; ++i)
+                byte = byte * base + (i < codes.size() ? codes[i] : 0) + base / 2;
             bytes.push_back(uint8_t(byte));
         }
         stored.outputs = outputs;
         stored.inputs = inputs;
         stored.codes = bytes.data();
+        stored.bits = bits;
         stored.num_bytes = int64_t(bytes.size());
         stored.scale_OG = scale_OG.data();
         stored.groups = groups;
     }
 };
 
+int some_bits() { return 2 << between(0, 2); }
+
 void check_integer_products() {
     for (int trial = 0; trial < 60; ++trial) {
         const int rows = between(0, 40), inputs = between(1, 300), outputs = between(1, 70);
-        const Ternary weight(outputs, inputs, 1);
+        const Coded weight(outputs, inputs, 1, some_bits());
         const Linear linear(weight.stored, nullptr, 2);
         std::vector<int8_t> a(rows * inputs);
         for (int8_t& value : a) value = int8_t(between(-127, 127));
@@ -80,14 +87,14 @@ void check_integer_products() {
     }
 }
 
-LinearPtr linear(std::vector<Ternary>& kept, int outputs, int inputs, int groups) {
-    kept.emplace_back(outputs, inputs, inputs % groups ? 1 : groups);
+LinearPtr linear(std::vector<Coded>& kept, int outputs, int inputs, int groups) {
+    kept.emplace_back(outputs, inputs, inputs % groups ? 1 : groups, some_bits());
     return std::make_shared<Linear>(kept.back().stored, floats(outputs, 0.1f).data(), 2);
 }
 
 Norm norm(int width) { return {std::vector<float>(width, 1.0f), std::vector<float>(width, 0.0f), 1e-5f}; }
 
-Trunk trunk(std::vector<Ternary>& kept, int width, int heads, int positions, int groups, bool pooled) {
+Trunk trunk(std::vector<Coded>& kept, int width, int heads, int positions, int groups, bool pooled) {
     const auto attention = [&] {
         return Attention{heads, linear(kept, width, width, groups), linear(kept, width, width, groups),
                          linear(kept, width, width, groups), linear(kept, width, width, groups)};
@@ -124,7 +131,7 @@ float worst_cosine(const std::vector<float>& a, const std::vector<float>& b, int
 void check_image_towers() {
     for (const bool pooled : {false, true})
         for (const int groups : {1, 4}) {
-            std::vector<Ternary> kept;
+            std::vector<Coded> kept;
             kept.reserve(100);
             const int width = 48, patch = 4, size = 18, patches = 16, batch = 9;
             ImageTower tower{trunk(kept, width, 3, patches + !pooled, groups, pooled), 3, size, patch, nullptr, {}, nullptr};
@@ -154,10 +161,10 @@ void check_image_towers() {
 }
 
 void check_text_tower() {
-    std::vector<Ternary> kept;
+    std::vector<Coded> kept;
     kept.reserve(100);
     const int width = 48;
-    const Ternary table(99, width, 1);
+    const Coded table(99, width, 1, some_bits());
     TextTower tower{trunk(kept, width, 3, 20, 1, false), std::make_shared<Table>(table.stored), true};
     tower.check();
     std::vector<int32_t> ids;
@@ -188,7 +195,7 @@ void check_text_tower() {
 void check_lies() {
     int refused = 0;
     for (int trial = 0; trial < 300; ++trial) {
-        Ternary weight(between(1, 40), between(1, 40), 1);
+        Coded weight(between(1, 40), between(1, 40), 1, some_bits());
         weight.stored.num_bytes = between(0, int(weight.bytes.size()));
         weight.stored.first_code = between(-3, 9);
         weight.stored.groups = 1;
