@@ -85,7 +85,6 @@ def compress(
     with showing(json=json, quiet=quiet) as progress:
         from tclip import pipeline
 
-        progress.note(f"The run folder: {folder}")
         pipeline.compress(resolved, folder, progress, resume, last=stop_after.value)
 
 

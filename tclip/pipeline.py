@@ -63,6 +63,7 @@ def compress(
     check_recipe(recipe)
     check_fit(recipe)
     run = create_run(folder, recipe, resume=resume)
+    progress.note(f"The run folder: {run.folder}")
     order = list(STAGES)
     for name in order[: order.index(last) + 1]:
         if _is_finished(run, name):

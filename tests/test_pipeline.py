@@ -65,7 +65,11 @@ def test_stop_after_and_resume(tmp_path: Path, ran: list[str]) -> None:
     progress = Collected()
     compress(recipe(tmp_path), tmp_path / "run", progress, resume=True)
     assert ran == ORDER
-    assert progress.notes == ["calibrate: finished before", "train: finished before"]
+    assert progress.notes == [
+        f"The run folder: {tmp_path / 'run'}",
+        "calibrate: finished before",
+        "train: finished before",
+    ]
 
 
 def test_how_far_a_stage_is(tmp_path: Path, ran: list[str]) -> None:

@@ -26,7 +26,7 @@ def shipped() -> list[ShippedRecipe]:
     """Return every shipped recipe, by name."""
     return [
         ShippedRecipe(path.stem, path, header(path.read_text(encoding="utf-8")).partition("\n")[0])
-        for path in sorted(recipes_folder().glob("*.yaml"))
+        for path in sorted(recipes_folder().glob("*.yaml"), key=lambda path: path.stem)
     ]
 
 

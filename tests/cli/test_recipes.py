@@ -2,7 +2,7 @@
 
 import json
 
-SHIPPED = ("best", "demo", "mixed", "paper", "ptq", "q-attn", "q-ffn", "vit-b-16", "vit-b-32")
+SHIPPED = ("best", "demo", "mixed", "mixed-ptq", "paper", "ptq", "q-attn", "q-ffn", "vit-b-16", "vit-b-32")
 
 
 def test_list(tclip):

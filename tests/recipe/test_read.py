@@ -254,7 +254,7 @@ def test_a_rule_between_sections_is_reported_where_its_key_was_written(write):
 def test_unknown_sources(write):
     write("schema: 1\n", "mine.yaml")
     said = mistakes("bset")
-    assert said.startswith('Unknown recipe "bset". Did you mean "best"? Known: best, demo, mixed, paper,')
+    assert said.startswith('Unknown recipe "bset". Did you mean "best"? Known: best, demo, mixed, ')
     assert said.endswith("If you meant a file: no such file bset.")
     assert 'No such recipe file: mien.yaml. Did you mean "mine.yaml"? Shipped recipes: best,' in mistakes(
         "mien.yaml"
