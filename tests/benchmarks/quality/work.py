@@ -23,6 +23,7 @@ def measure(cell: Cell, asked: argparse.Namespace) -> dict[str, float]:
     """Run a cell, or go on with it, and return its main score on each data set."""
     recipe = recipe_of(cell, asked)
     share_calibration(recipe, asked.out / cell.folder, asked.out)
+    share_ratings(recipe, asked.out / cell.folder, asked.out)
     run = pipeline.compress(recipe, asked.out / cell.folder, Collected(), resume=True)
     return {name: main_score(read_record(run.results / "packed" / f"{name}.json")) for name in SETS}
 
@@ -72,6 +73,16 @@ def share_calibration(recipe: Recipe, folder: Path, out: Path) -> None:
     run.results.mkdir(exist_ok=True)
     shutil.copy(alike[0].results / "calibration.json", run.results)
     run.mark("calibrate", wanted, [])
+
+
+def share_ratings(recipe: Recipe, folder: Path, out: Path) -> None:
+    """Take over what another cell has rated for its budget; ratings of another kind are made anew."""
+    run, rated = Run(folder, recipe), sorted(out.glob("*/results/sensitivity.json"))
+    if recipe.quantize.budget is None or not rated or (run.results / rated[0].name).is_file():
+        return
+    create_run(folder, recipe, resume=True)
+    run.results.mkdir(exist_ok=True)
+    shutil.copy(rated[0], run.results)
 
 
 def teacher(asked: argparse.Namespace) -> dict[str, float]:
