@@ -223,8 +223,9 @@ def test_damaged_codes_are_refused(bits: int) -> None:
         native.coded_linear(codes, bits, 1, scale_OG, 10, None, 1)
     with pytest.raises(ValueError, match="fewer codes"):
         native.coded_table(codes[:-1], bits, 0, scale_OG, 10)
-    with pytest.raises(ValueError, match="equal groups"):
-        native.coded_linear(codes, bits, 0, np.ones((4, 3), np.float32), 10, None, 1)
+    for groups in (0, 3):
+        with pytest.raises(ValueError, match="equal groups"):
+            native.coded_linear(codes, bits, 0, np.ones((4, groups), np.float32), 10, None, 1)
     with pytest.raises(ValueError, match="2 bits"):
         native.coded_linear(codes, 3, 0, scale_OG, 10, None, 1)
     for byte in NO_CODES[bits]:

@@ -1,4 +1,4 @@
-// Linear layers with coded (ternary, 4 or 8 bits) or dense weights, and token tables.
+// Linear layers with coded (ternary, 4 or 8 bits) or dense weights.
 //
 // Axes: M rows (tokens), O outputs, I inputs, G groups of inputs with one scale each.
 #pragma once
@@ -8,21 +8,10 @@
 
 #include "kernels.h"
 #include "memory.h"
+#include "stored.h"
 #include "threads.h"
 
 namespace tclip {
-
-// A matrix as the file holds it; the memory belongs to the mapping and outlives what is made of it.
-struct Stored {
-    int outputs = 0, inputs = 0;
-    const uint8_t* codes = nullptr;  // bytes of codes (codes.h); the matrix begins at `first_code`
-    int bits = 2;                    // of a code: 2 (ternary), 4 or 8
-    int64_t num_bytes = 0, first_code = 0;
-    const float* scale_OG = nullptr;
-    int groups = 1;
-    const void* dense_OI = nullptr;  // or float16 or float32 numbers
-    bool half = false;
-};
 
 // How a row of inputs is laid out when rounded: groups of `group`, each filled up to `padded`.
 struct Layout {
@@ -99,19 +88,5 @@ void multiply(Team& team, const Kernels& kernels, std::initializer_list<Product>
 
 // The exact sums of a_MK (rows of `inputs` bytes) times the codes of a layer with one scale a row.
 void integer_products(const Kernels& kernels, const Linear& linear, const int8_t* a, int rows, int32_t* out_MO);
-
-// The table of token embeddings, read where it lies.
-class Table {
-public:
-    // Throws std::invalid_argument as Linear does.
-    explicit Table(const Stored& stored);
-    int rows() const { return stored_.outputs; }
-    int width() const { return stored_.inputs; }
-    void read(int row, float* out) const;
-
-private:
-    Stored stored_;
-    Aligned<float> scale_OG_;
-};
 
 }  // namespace tclip
