@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tclip.cli.options import Json, Quiet, RecipeName, Revision, Settings, override
+from tclip.cli.options import Budget, Json, MaxCost, Quiet, RecipeName, Revision, Settings, limits, override
 from tclip.cli.show import showing
 
 if TYPE_CHECKING:
@@ -44,14 +44,8 @@ def compress(
     out: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Run folder; default: runs/MODEL-RECIPE.")
     ] = None,
-    budget: Annotated[
-        str | None,
-        typer.Option(
-            metavar="35MB|115%",
-            help="Most bytes of the packed model: the weights that suffer most keep 4 or 8 bits within it.",
-            show_default=False,
-        ),
-    ] = None,
+    budget: Budget = None,
+    max_cost: MaxCost = None,
     settings: Settings = None,
     revision: Revision = None,
     teacher: Annotated[
@@ -77,7 +71,7 @@ def compress(
         *override("teacher.id", teacher),
         *override("data.train", data),
         *override("eval.data", eval),
-        *override("quantize.budget", budget),
+        *limits(budget, max_cost),
     ]
     resolved = read_recipe(recipe, [*options, *(settings or [])])
     check_recipe(resolved)

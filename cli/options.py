@@ -33,11 +33,35 @@ PackedModel = Annotated[
     str,
     typer.Option("--model", "-m", metavar="MODEL", help="Run, packed folder or Hub id.", show_default=False),
 ]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        metavar="35MB|115%",
+        help="Most bytes of the packed model: the weights that suffer most keep 4 or 8 bits within it.",
+        show_default=False,
+    ),
+]
+MaxCost = Annotated[
+    float | None,
+    typer.Option(
+        metavar="COST",
+        help="In place of a budget: most that the weights' costs may add up to, in the fewest bytes.",
+        show_default=False,
+    ),
+]
 Threads = Annotated[
     int | None, typer.Option(min=1, help="Most threads to use; all cores by default.", show_default=False)
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout, for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show only errors and the last table.")]
+
+
+def limits(budget: str | None, max_cost: float | None) -> list[str]:
+    """Return the overrides that set a budget or a cost; one alone takes the place of the recipe's other."""
+    given = [*override("quantize.budget", budget), *override("quantize.max_cost", max_cost)]
+    if len(given) != 1:
+        return given
+    return [*given, f"quantize.{'max_cost' if max_cost is None else 'budget'}=null"]
 
 
 def override(key: str, value: Any) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tclip.cli.options import Json, Quiet, RecipeName, Revision, Settings, override
+from tclip.cli.options import Budget, Json, MaxCost, Quiet, RecipeName, Revision, Settings, limits, override
 from tclip.cli.show import showing
 
 
@@ -18,12 +18,8 @@ def sensitivity(
         ),
     ],
     recipe: RecipeName = "best",
-    budget: Annotated[
-        str | None,
-        typer.Option(
-            metavar="35MB|115%", help="Also say what each weight would keep in a file of so many bytes."
-        ),
-    ] = None,
+    budget: Budget = None,
+    max_cost: MaxCost = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write the ratings as JSON; an interrupted call goes on from it."),
@@ -44,7 +40,7 @@ def sensitivity(
         *override("model.id", model),
         *override("model.revision", revision),
         *override("data.train", data),
-        *override("quantize.budget", budget),
+        *limits(budget, max_cost),
     ]
     resolved = read_recipe(recipe, [*options, *(settings or [])])
     check_recipe(resolved)

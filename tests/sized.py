@@ -14,7 +14,7 @@ from tclip.models.clip import Clip
 from tclip.models.load import load_dense
 from tclip.models.sites import find_sites, plan_ternarization
 from tclip.packed.write import write_packed
-from tclip.recipe.schema import Quantize
+from tclip.recipe.quantize import Quantize
 from tclip.ternary.tensor import TernaryTensor
 
 PATCH_SIZES = {"b32": 32, "b16": 16}

@@ -6,7 +6,7 @@ import torch
 
 from tclip.models.clip import Clip
 from tclip.models.sites import find_sites, plan_ternarization
-from tclip.recipe.schema import Part, Preset, Quantize
+from tclip.recipe.quantize import Part, Preset, Quantize
 from tclip.ternary.integers import to_integers
 from tclip.ternary.quantizers import ternarize
 

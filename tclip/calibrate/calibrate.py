@@ -13,7 +13,8 @@ from tclip.calibrate.tower import Tower
 from tclip.calibrate.walk import Embed
 from tclip.models.clip import Clip, Inputs
 from tclip.models.sites import Plan, Site
-from tclip.recipe.schema import Calibrate, Quantize
+from tclip.recipe.quantize import Quantize
+from tclip.recipe.schema import Calibrate
 from tclip.ternary.activations import quantize_activations
 from tclip.ternary.integers import round_weight
 from tclip.ternary.tensor import CodedTensor, IntTensor, TernaryTensor

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from tclip.calibrate.moments import Moments
 from tclip.calibrate.rows import solve_in_turn
 from tclip.calibrate.solver import solve
-from tclip.recipe.schema import Calibrate, Quantize
+from tclip.recipe.quantize import Quantize
+from tclip.recipe.schema import Calibrate
 from tclip.ternary.integers import round_weight
 from tclip.ternary.tensor import CodedTensor
 

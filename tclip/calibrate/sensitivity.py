@@ -34,7 +34,8 @@ from tclip.calibrate.tower import parts_of, tables_of
 from tclip.calibrate.walk import BEFORE, Embed, Walk, find_blocks
 from tclip.models.clip import Clip, Inputs
 from tclip.models.sites import Plan, Site
-from tclip.recipe.schema import Calibrate, Quantize
+from tclip.recipe.quantize import Quantize
+from tclip.recipe.schema import Calibrate
 from tclip.ternary.activations import quantize_activations
 from tclip.ternary.integers import round_weight
 

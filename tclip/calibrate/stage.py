@@ -3,7 +3,7 @@
 import torch
 
 from tclip.calibrate.calibrate import calibrate as calibrate_clip
-from tclip.calibrate.mixed import within_budget
+from tclip.calibrate.mixed import shared_out
 from tclip.calibrate.pairs import check_extras, read_pairs
 from tclip.models.load import load_dense
 from tclip.models.sites import Plan, find_sites, plan_ternarization
@@ -17,7 +17,8 @@ UNSEEN = 8  # one pair in so many more is held out, to report on
 def calibrate(run: Run, progress: Progress) -> None:
     """Ternarize the original into RUN/calibrated; the report goes to RUN/results/calibration.json.
 
-    With quantize.budget it is first measured what each weight costs: RUN/results/sensitivity.json.
+    With quantize.budget or max_cost it is first measured what each weight costs, in
+    RUN/results/sensitivity.json.
 
     Raises:
         RecipeError: the recipe, or its budget, does not fit the model.
@@ -30,8 +31,8 @@ def calibrate(run: Run, progress: Progress) -> None:
         clip.model.to("cuda")
     sites, quantize = find_sites(clip.model), recipe.quantize
     plan = plan_ternarization(sites, quantize)
-    if quantize.budget:
-        quantize = within_budget(recipe, clip, plan, run.results / "sensitivity.json", progress)
+    if quantize.is_rated:
+        quantize = shared_out(recipe, clip, plan, run.results / "sensitivity.json", progress)
         plan = plan_ternarization(sites, quantize)
     progress.table(plan_table(plan))
     progress.begin("calibrate", len(plan.bits))

@@ -23,7 +23,8 @@ from tclip.calibrate.layer import (
 from tclip.calibrate.steps import Step, find_steps
 from tclip.calibrate.walk import BEFORE, BEHIND, Embed, Walk, find_blocks
 from tclip.models.clip import Inputs
-from tclip.recipe.schema import Calibrate, Quantize
+from tclip.recipe.quantize import Quantize
+from tclip.recipe.schema import Calibrate
 
 LAYERS = (nn.Linear, nn.Conv2d, nn.MultiheadAttention)
 Found = Callable[[str, Outcome], None]

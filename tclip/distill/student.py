@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from tclip.models.clip import Clip, Inputs
-from tclip.recipe.schema import Quantize, Train
+from tclip.recipe.quantize import Quantize
+from tclip.recipe.schema import Train
 from tclip.ternary.activations import quantize_activations
 from tclip.ternary.latent import attach, latent_weights
 

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 
 from tclip.errors import did_you_mean
 from tclip.models.roles import Site
-from tclip.recipe.schema import Quantize
+from tclip.recipe.quantize import Quantize
 
 
 def matches_any(name: str, patterns: Iterable[str]) -> bool:

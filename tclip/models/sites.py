@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from tclip.errors import RecipeError, listed
 from tclip.models.patterns import matches_any, numbers_starred, wrong_patterns
 from tclip.models.roles import Role, Site, Tower, find_sites
-from tclip.recipe.schema import Part, Quantize
+from tclip.recipe.quantize import Part, Quantize
 from tclip.ternary.granularity import scale_shape
 
 __all__ = [
@@ -145,8 +145,8 @@ def _decide(site: Site, quantize: Quantize) -> Decision:
         return Decision(site, False, "excluded by the recipe")
     matching = [bits for pattern, bits in quantize.bits.items() if matches_any(site.name, [pattern])]
     if matching:
-        bought = quantize.budget and site.name in quantize.bits  # what a budget buys is named whole
-        return Decision(site, False, f"kept by the {'budget' if bought else 'recipe'}", matching[-1])
+        bought = quantize.is_rated and site.name in quantize.bits  # what ratings buy is named whole
+        return Decision(site, False, f"kept {'for its cost' if bought else 'by the recipe'}", matching[-1])
     if matches_any(site.name, part.include):
         return Decision(site, True, "included by the recipe")
     if site.role in PRESETS[part.preset]:

@@ -61,10 +61,11 @@ def _pairs(recipe: Recipe) -> Iterator[str]:
             "data.calibrate is empty but calibration needs image-text pairs: name a source, or set "
             "calibrate.method to round and calibrate.refit to false."
         )
-    elif not data.train and not data.calibrate and recipe.quantize.budget:
+    elif not data.train and not data.calibrate and recipe.quantize.is_rated:
+        key = "budget" if recipe.quantize.budget else "max_cost"
         yield (
-            "data.calibrate is empty but quantize.budget is shared out by what each weight costs on "
-            "image-text pairs: name a source, or set quantize.budget to null."
+            f"data.calibrate is empty but quantize.{key} is shared out by what each weight costs on "
+            f"image-text pairs: name a source, or set quantize.{key} to null."
         )
 
 

@@ -8,11 +8,10 @@ from typing import Final, Literal
 
 from pydantic import Field, model_validator
 
-from tclip.recipe.fields import Bits, Budget, Names, QuantizerName, Section, Share, TrackerName, Weight
+from tclip.recipe.fields import Names, Section, Share, TrackerName, Weight
+from tclip.recipe.quantize import Quantize
 
 SCHEMA_VERSION: Final = 1
-
-Preset = Literal["none", "ffn", "attn", "linear", "all"]
 
 
 class Model(Section):
@@ -52,38 +51,8 @@ class Data(Section):
     shuffle: int = Field(1000, ge=1, description="Samples held (still encoded) to shuffle among.")
 
 
-class Part(Section):
-    """Which weights of one tower become ternary."""
-
-    preset: Preset = "all"
-    include: Names = Field((), description="Glob patterns of weights to add, such as '*.mlp.fc1.weight'.")
-    exclude: Names = Field((), description="Glob patterns of weights to keep as they are.")
-
-
-class Quantize(Section):
-    """What becomes ternary, and by which rule."""
-
-    image: Part = Part()
-    text: Part = Part()
-    bits: dict[str, Bits] = Field(
-        {},
-        description="Weights that keep 4 or 8 bits, by glob pattern; of several that match, the last counts.",
-    )
-    budget: Budget | None = Field(
-        None,
-        description="Most bytes of the packed model.safetensors: weights that suffer most keep 4 or 8 bits.",
-    )
-    quantizer: QuantizerName = "learned"
-    scale: str = Field(
-        "row",
-        pattern=r"^(tensor|row|group:[1-9][0-9]*)$",
-        description="tensor, row, or group:N (N inputs of a row share a scale)",
-    )
-    activations: Literal["float", "int8"] = "float"
-
-
 class Sensitivity(Section):
-    """How it is measured what each weight alone would cost; read where quantize.budget is set."""
+    """How it is measured what each weight alone would cost; read where quantize.budget or max_cost is set."""
 
     pairs: int = Field(128, ge=1, description="Image-text pairs to calibrate each weight on.")
     unseen: int = Field(64, ge=2, description="Other pairs, to measure the cost on.")

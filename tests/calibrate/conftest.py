@@ -15,7 +15,7 @@ from tclip.calibrate.calibrate import Pairs
 from tclip.models.clip import Clip
 from tclip.models.load import load_dense
 from tclip.models.sites import Plan, find_sites, plan_ternarization
-from tclip.recipe.schema import Quantize
+from tclip.recipe.quantize import Quantize
 from tests.data.making import picture
 
 WORDS = ("a", "two", "red", "blue", "dog", "cat", "birds", "on", "grass", "sea", "the", "runs")

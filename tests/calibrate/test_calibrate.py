@@ -9,7 +9,8 @@ from tclip.calibrate.calibrate import calibrate
 from tclip.calibrate.report import CalibrationReport
 from tclip.models.clip import Clip
 from tclip.models.sites import find_sites, plan_ternarization
-from tclip.recipe.schema import Calibrate, Part, Quantize
+from tclip.recipe.quantize import Part, Quantize
+from tclip.recipe.schema import Calibrate
 from tclip.ternary.quantizers import ternarize
 from tests.calibrate.conftest import Tiny
 from tests.ternarizing import MIXED_BITS

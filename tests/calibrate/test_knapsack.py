@@ -16,12 +16,12 @@ WEIGHTS = st.lists(st.lists(CHOICES, min_size=1, max_size=4), min_size=1, max_si
 
 def totals(choices, chosen):
     picked = [some[index] for some, index in zip(choices, chosen, strict=True)]
-    return sum(each.num_bytes for each in picked), sum(each.cost for each in picked)
+    return sum(each.size for each in picked), sum(each.cost for each in picked)
 
 
 def least_cost(choices, capacity):
     every = (totals(choices, chosen) for chosen in product(*(range(len(some)) for some in choices)))
-    return min((cost for num_bytes, cost in every if num_bytes <= capacity), default=None)
+    return min((cost for size, cost in every if size <= capacity), default=None)
 
 
 @settings(max_examples=300, deadline=None)
@@ -32,17 +32,17 @@ def test_as_good_as_the_best_of_all_combinations(choices, capacity):
         with pytest.raises(ValueError, match="the smallest choices take"):
             solve(choices, capacity)
         return
-    num_bytes, cost = totals(choices, solve(choices, capacity))
-    assert num_bytes <= capacity
+    size, cost = totals(choices, solve(choices, capacity))
+    assert size <= capacity
     assert cost == pytest.approx(best, abs=1e-7)
 
 
 @settings(max_examples=100, deadline=None)
 @given(WEIGHTS, st.floats(1e-9, 1e9))
 def test_the_unit_of_costs_does_not_matter(choices, unit):
-    capacity = sum(max(each.num_bytes for each in some) for some in choices) // 2
-    capacity = max(capacity, sum(min(each.num_bytes for each in some) for some in choices))
-    scaled = [[Choice(each.num_bytes, unit * each.cost) for each in some] for some in choices]
+    capacity = sum(max(each.size for each in some) for some in choices) // 2
+    capacity = max(capacity, sum(min(each.size for each in some) for some in choices))
+    scaled = [[Choice(each.size, unit * each.cost) for each in some] for some in choices]
     best = totals(choices, solve(choices, capacity))[1]
     assert totals(choices, solve(scaled, capacity))[1] == pytest.approx(best, abs=1e-6)
 
@@ -64,10 +64,10 @@ def test_a_vit_l_is_solved_in_no_time():
             extra = int(random.integers(60, 90))  # the name in the header
             forms = [(count // 5, cost), (count // 2 + extra, cost / 12), (count + extra, cost / 3000)]
             choices.append([Choice(*form) for form in forms])
-    least = sum(some[0].num_bytes for some in choices)
+    least = sum(some[0].size for some in choices)
     start = time.perf_counter()
     for share in (1.01, 1.1, 1.5, 3.0):
-        num_bytes, cost = totals(choices, solve(choices, int(share * least)))
-        assert num_bytes <= share * least
+        size, cost = totals(choices, solve(choices, int(share * least)))
+        assert size <= share * least
         assert cost < sum(some[0].cost for some in choices)
     assert time.perf_counter() - start < 10

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from tclip.calibrate import mixed
-from tclip.calibrate.mixed import allot, ratings_table, sensitivity
+from tclip.calibrate.allotment import allot, ratings_table
+from tclip.calibrate.mixed import sensitivity
 from tclip.calibrate.sensitivity import FORMS, Cost, Rating
 from tclip.calibrate.stage import calibrate
 from tclip.errors import RecipeError
@@ -18,7 +19,8 @@ from tclip.packed.load import load_packed
 from tclip.packed.predict import predicted_bytes
 from tclip.packed.stage import pack
 from tclip.progress import Collected
-from tclip.recipe.schema import Calibrate, Part, Quantize, Recipe, Sensitivity
+from tclip.recipe.quantize import Part, Quantize
+from tclip.recipe.schema import Calibrate, Recipe, Sensitivity
 from tclip.run import Run, write_json
 from tests.calibrate.conftest import Tiny
 from tests.calibrate.test_stage import run_with
@@ -28,9 +30,9 @@ FEW = Part(include=("visual_projection.weight", "*.0.mlp.*.weight", "*.1.mlp.fc2
 SMALL = {"sensitivity": Sensitivity(pairs=8, unseen=4), "calibrate": Calibrate(method="round", pairs=8)}
 
 
-def few(budget: str) -> Quantize:
+def few(budget: str | None = None, max_cost: float | None = None) -> Quantize:
     """Four weights of the image tower to share a budget among."""
-    return Quantize(image=FEW, text=Part(preset="none"), budget=budget)
+    return Quantize(image=FEW, text=Part(preset="none"), budget=budget, max_cost=max_cost)
 
 
 def made_up(names: list[str]) -> list[Rating]:
@@ -74,6 +76,38 @@ def test_an_allotment_is_the_best_of_all(tiny: Tinies, budget: str) -> None:
     }
 
 
+@pytest.mark.parametrize("max_cost", [0.0267, 0.03, 0.085, 0.2, 0.3, 0.39, 1.0])
+def test_within_a_cost_the_file_is_the_smallest_of_all(tiny: Tinies, max_cost: float) -> None:
+    model, recipe = tiny("clip").clip.model, Recipe(schema=1, quantize=few(max_cost=max_cost))
+    plan = plan_ternarization(find_sites(model), recipe.quantize)
+    shapes = {name: tuple(x.shape) for name, x in model.state_dict().items()}
+    ratings = made_up(plan.ternary_names)
+    found = allot(ratings, shapes, plan, recipe)
+    sizes = []
+    for forms in product(FORMS, repeat=len(ratings)):
+        bits = {r.name: FORMS[f] for r, f in zip(ratings, forms, strict=True) if FORMS[f]}
+        if sum(r.costs[f].distance for r, f in zip(ratings, forms, strict=True)) <= max_cost:
+            sizes.append(predicted_bytes(shapes, {**plan.bits, **bits}, "row", "float16"))
+    assert found.cost <= max_cost
+    assert found.predicted_bytes == predicted_bytes(shapes, {**plan.bits, **found.bits}, "row", "float16")
+    assert min(sizes) <= found.predicted_bytes <= min(sizes) + 8 * len(found.bits)  # the header's few bytes
+    assert found.allowed_bytes is None
+    assert bool(found.bits) == (max_cost < 0.38)
+
+
+def test_a_cost_that_is_too_low_is_refused(tiny: Tinies) -> None:
+    model = tiny("clip").clip.model
+    shapes = {name: tuple(x.shape) for name, x in model.state_dict().items()}
+    for max_cost, message in (
+        (1e-300, "even at 8 bits the weights cost 0.0"),
+        (0.0005, "nothing to be ternary"),
+    ):
+        recipe = Recipe(schema=1, quantize=few(max_cost=max_cost))
+        plan = plan_ternarization(find_sites(model), recipe.quantize)
+        with pytest.raises(RecipeError, match=f"quantize.max_cost {max_cost:g} .*{message}.* give more"):
+            allot(made_up(plan.ternary_names), shapes, plan, recipe)
+
+
 def test_too_little_and_too_much_are_refused(tiny: Tinies) -> None:
     model = tiny("clip").clip.model
     shapes = {name: tuple(x.shape) for name, x in model.state_dict().items()}
@@ -108,8 +142,24 @@ def test_a_run_keeps_what_its_budget_buys(run: Run) -> None:
     ratings, plan, *_ = progress.tables
     assert ratings.title.startswith("What each weight costs alone")
     assert {row[4] for row in plan.rows} == {"ternary", "float", *(f"{each} bits" for each in bits.values())}
-    assert {row[5] for row in plan.rows if row[4].endswith("bits")} == {"kept by the budget"}
+    assert {row[5] for row in plan.rows if row[4].endswith("bits")} == {"kept for its cost"}
     assert any("keep 8 bits" in note and f"of {allowed:,} bytes" in note for note in progress.notes)
+
+
+def test_a_run_keeps_what_its_cost_asks_for(run: Run) -> None:
+    sensitivity(run.recipe, Collected(), run.results / "sensitivity.json")
+    ratings = json.loads((run.results / "sensitivity.json").read_text())["ratings"]
+    ternary = sum(rating["costs"]["ternary"]["distance"] for rating in ratings)
+    progress = Collected()
+    calibrate(
+        Run(run.folder, run.recipe.model_copy(update={"quantize": few(max_cost=ternary / 2)})), progress
+    )
+    allotment = json.loads((run.results / "sensitivity.json").read_text())["allotment"]
+    assert 0 < allotment["cost"] <= ternary / 2
+    assert {name: weight.bits for name, weight in load_packed(run.calibrated).ints.items()} == allotment[
+        "bits"
+    ]
+    assert any(f"bytes, at a cost of {allotment['cost']:.3g}" in note for note in progress.notes)
 
 
 def test_ratings_are_made_once_whatever_the_budget(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,8 @@ from tclip.calibrate.calibrate import calibrate
 from tclip.calibrate.pairs import read_pairs
 from tclip.models.load import load_dense
 from tclip.models.sites import find_sites, plan_ternarization
-from tclip.recipe.schema import Calibrate, Data, Part, Quantize, Recipe
+from tclip.recipe.quantize import Part, Quantize
+from tclip.recipe.schema import Calibrate, Data, Recipe
 
 
 @pytest.mark.shared

@@ -8,7 +8,7 @@ from tclip.calibrate import rows
 from tclip.calibrate.layer import calibrate_table
 from tclip.calibrate.rows import OUTPUT_DAMPING, solve_in_turn
 from tclip.calibrate.solver import solve
-from tclip.recipe.schema import Quantize
+from tclip.recipe.quantize import Quantize
 from tclip.ternary.tensor import TernaryTensor
 from tests.calibrate.test_solver import damped, problem
 

@@ -10,7 +10,8 @@ import torch
 from tclip.calibrate.calibrate import calibrate
 from tclip.calibrate.sensitivity import Meter, Rating, rate, read_rating
 from tclip.models.sites import Decision, Plan
-from tclip.recipe.schema import Calibrate, Quantize
+from tclip.recipe.quantize import Quantize
+from tclip.recipe.schema import Calibrate
 from tests.calibrate.conftest import Tiny
 
 Tinies = Callable[[str], Tiny]

@@ -11,7 +11,8 @@ from tclip.calibrate.stage import calibrate
 from tclip.errors import DataError
 from tclip.packed.load import load
 from tclip.progress import Collected
-from tclip.recipe.schema import Calibrate, Data, Model, Quantize, Recipe, Train
+from tclip.recipe.quantize import Quantize
+from tclip.recipe.schema import Calibrate, Data, Model, Recipe, Train
 from tclip.run import Run, create_run, open_run
 from tests.calibrate.conftest import picture_of, text_of
 

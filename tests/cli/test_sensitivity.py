@@ -59,6 +59,17 @@ def test_a_compressed_model_keeps_within_its_budget(
     )
 
 
+def test_a_limit_of_costs_takes_the_place_of_a_budget(
+    given: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = tuple("mixed" if each == "ptq" else each for each in given)
+    rest = ("--set", "calibrate.outputs=false", "--set", "train=null", "--out", str(tmp_path / "out.json"))
+    assert main(["sensitivity", *given, *rest, "--max-cost", "0.01"]) == 0
+    assert "at a cost of 0.00" in capsys.readouterr().err
+    assert main(["sensitivity", *given, *rest, "--max-cost", "0.01", "--budget", "110%"]) == 2
+    assert "give either budget or max_cost" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["sensitivity", "compress"])
 def test_an_impossible_budget_is_refused_at_once(
     given: tuple[str, ...], tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]

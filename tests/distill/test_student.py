@@ -9,7 +9,8 @@ import pytest
 from tclip.distill.student import Student, make_trainable, parameter_groups
 from tclip.models.load import load_dense
 from tclip.packed.load import load_packed
-from tclip.recipe.schema import Quantize, Train
+from tclip.recipe.quantize import Quantize
+from tclip.recipe.schema import Train
 from tclip.ternary.latent import latent_weights
 
 WIDTH = 16  # not the tiny model's own: there are projections

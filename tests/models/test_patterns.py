@@ -2,7 +2,7 @@ import pytest
 
 from tclip.models.patterns import matches_any, numbers_starred, wrong_patterns
 from tclip.models.roles import find_sites
-from tclip.recipe.schema import Part, Quantize
+from tclip.recipe.quantize import Part, Quantize
 from tests.tiny import tiny_clip_folder
 
 

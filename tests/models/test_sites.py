@@ -13,7 +13,7 @@ from tclip.errors import RecipeError
 from tclip.models.fetch import fetch
 from tclip.models.load import empty_model
 from tclip.models.sites import PRESETS, find_sites, plan_ternarization
-from tclip.recipe.schema import Part, Quantize
+from tclip.recipe.quantize import Part, Quantize
 from tests.tiny import FAMILY_NAMES
 
 BOTH = ("image", "text")

@@ -5,6 +5,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tclip.recipe.quantize import Part, Quantize
 from tclip.recipe.read import read_recipe
 from tclip.recipe.schema import (
     Calibrate,
@@ -15,8 +16,6 @@ from tclip.recipe.schema import (
     Model,
     Onnx,
     Pack,
-    Part,
-    Quantize,
     Recipe,
     Teacher,
     Train,

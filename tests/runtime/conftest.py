@@ -8,7 +8,7 @@ import pytest
 
 from tclip.models.load import load_dense
 from tclip.packed.write import write_packed
-from tclip.recipe.schema import Preset
+from tclip.recipe.quantize import Preset
 from tests.ternarizing import MIXED_BITS, ternarized
 
 PackedFolder = Callable[..., Path]

@@ -78,7 +78,7 @@ def share_calibration(recipe: Recipe, folder: Path, out: Path) -> None:
 def share_ratings(recipe: Recipe, folder: Path, out: Path) -> None:
     """Take over what another cell has rated for its budget; ratings of another kind are made anew."""
     run, rated = Run(folder, recipe), sorted(out.glob("*/results/sensitivity.json"))
-    if recipe.quantize.budget is None or not rated or (run.results / rated[0].name).is_file():
+    if not recipe.quantize.is_rated or not rated or (run.results / rated[0].name).is_file():
         return
     create_run(folder, recipe, resume=True)
     run.results.mkdir(exist_ok=True)
