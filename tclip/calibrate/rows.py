@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tclip.calibrate.solver import damped, solve
+from tclip.calibrate.solver import Measure, damped, solve_by
 from tclip.calibrate.sweeps import inverse_factor
 from tclip.ternary.tensor import CodedTensor
 
@@ -45,9 +45,8 @@ def solve_in_turn(
         output_OO: second moments of the slopes at the outputs; None: nothing is known of them.
         quantizer, granularity, bits, damping: see `solve`.
     """
-    solved = partial(
-        solve, moment_II=moment_II, quantizer=quantizer, granularity=granularity, bits=bits, damping=damping
-    )
+    measure = Measure.of(moment_II, damping)
+    solved = partial(solve_by, measure, quantizer=quantizer, granularity=granularity, bits=bits)
     if output_OO is None or granularity == "tensor" or bits is not None:
         return solved(target)
     order_O = output_OO.diagonal().argsort(descending=True, stable=True)

@@ -8,13 +8,13 @@ contiguous.
 O outputs (rows), I inputs, R rows with scales, G groups a row.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from tclip.calibrate.sweeps import compensated, descended
+from tclip.calibrate.sweeps import Turns, compensated, descended, turns
 from tclip.ternary.integers import round_weight
 from tclip.ternary.tensor import CodedTensor
 
@@ -22,6 +22,25 @@ ROUNDS = 2  # of error compensation and scale re-fit
 SWEEPS = 8  # of coordinate descent at most; it mostly stops sooner
 INTEGER_SWEEPS = 2  # of integers, which further ones improve by a few per cent of very little
 _TINY = 1e-12
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What errors are measured by: of a layer, the same for all its rows.
+
+    Attributes:
+        moment_II: second moments of the inputs, damped.
+        turns: the order in which inputs are rounded, and what that takes.
+    """
+
+    moment_II: Tensor
+    turns: Turns
+
+    @classmethod
+    def of(cls, moment_II: Float[Tensor, "I I"], damping: float) -> "Measure":
+        """Return the measure of second moments; damping as for `solve`."""
+        damped_II = damped(moment_II, damping).cpu()
+        return cls(damped_II, turns(damped_II))
 
 
 def solve(
@@ -49,12 +68,19 @@ def solve(
         bits: 4 or 8 for integers, None for ternary codes.
         damping: ridge on the moments, as a share of their mean diagonal, above 0.
     """
+    return solve_by(Measure.of(moment_II, damping), target, quantizer, granularity, bits)
+
+
+def solve_by(
+    measure: Measure, target: Float[Tensor, "O ..."], quantizer: str, granularity: str, bits: int | None
+) -> CodedTensor:
+    """Do what `solve` does, by a measure that several weights, or parts of one, share."""
     weight_IO = target.detach().reshape(target.shape[0], -1).T.contiguous().float().cpu()
-    damped_II = damped(moment_II, damping).cpu()
+    damped_II = measure.moment_II
     plain = round_weight(target.cpu(), bits, quantizer, granularity)
     scale_RG, largest = plain.scale_RG, plain.largest
     for _ in range(ROUNDS):
-        codes_IO = compensated(weight_IO, damped_II, _per_weight(scale_RG, weight_IO), largest)
+        codes_IO = compensated(weight_IO, measure.turns, _per_weight(scale_RG, weight_IO), largest)
         codes_IO, scale_RG = _refit_scales(weight_IO, damped_II, codes_IO, scale_RG)
     plain_IO = plain.codes.reshape(target.shape[0], -1).T.float()
     codes_IO, scale_RG = _better(

@@ -6,6 +6,8 @@ steps are numpy's, on the memory of the torch tensors (of the CPU); what spans m
 O outputs (rows), I inputs, B inputs of a block.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -16,19 +18,28 @@ _TINY = np.float32(1e-12)
 Array = np.ndarray
 
 
+class Turns(NamedTuple):
+    """Whose turn it is to be rounded, largest moment first, and what the later ones take over of a miss."""
+
+    order_I: Tensor
+    factor_II: Tensor
+
+
+def turns(moment_II: Float[Tensor, "I I"]) -> Turns:
+    """Return the turns of inputs with these second moments: half of the work, the same for all rows."""
+    order_I = moment_II.diagonal().argsort(descending=True, stable=True)
+    factor_II = inverse_factor(moment_II[order_I][:, order_I])
+    return Turns(order_I, factor_II / factor_II.diagonal()[:, None])
+
+
 def compensated(
-    weight_IO: Float[Tensor, "I O"],
-    moment_II: Float[Tensor, "I I"],
-    scale_IO: Float[Tensor, "I O"],
-    largest: int = 1,
+    weight_IO: Float[Tensor, "I O"], turns: Turns, scale_IO: Float[Tensor, "I O"], largest: int = 1
 ) -> Float[Tensor, "I O"]:
-    """Round input by input, largest moment first; those still to come take over what each one misses.
+    """Round input by input; those still to come take over what each one misses.
 
     GPTQ, arXiv 2210.17323, algorithm 1. Codes are whole numbers up to `largest` in magnitude.
     """
-    order_I = moment_II.diagonal().argsort(descending=True, stable=True)
-    factor_II = inverse_factor(moment_II[order_I][:, order_I])
-    factor_II = factor_II / factor_II.diagonal()[:, None]
+    order_I, factor_II = turns
     open_IO, scale_IO = weight_IO[order_I], scale_IO[order_I].contiguous()
     codes_IO, missed_IO = torch.empty_like(open_IO), torch.empty_like(open_IO)
     waiting, scales, codes, missed, factor = (

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tclip.calibrate import solver
 from tclip.calibrate.solver import solve
-from tclip.calibrate.sweeps import compensated, descended
+from tclip.calibrate.sweeps import compensated, descended, turns
 from tclip.ternary.granularity import scale_shape
 from tclip.ternary.integers import round_weight, to_integers
 from tclip.ternary.quantizers import ternarize
@@ -156,7 +156,7 @@ def test_compensation_equals_the_definition() -> None:
     weight_OI, moment_II = problem(1, outputs=5, inputs=150, tokens=400)
     moment_II = damped(moment_II)
     scale_IO = torch.full((150, 5), 1.2)
-    codes_IO = compensated(weight_OI.T.contiguous(), moment_II.float(), scale_IO)
+    codes_IO = compensated(weight_OI.T.contiguous(), turns(moment_II.float()), scale_IO)
     wanted_OI = compensated_one_by_one(weight_OI, moment_II, 1.2)
     # a tie that float32 breaks otherwise sends its row another way: most rows must be the same whole
     assert (wanted_OI == codes_IO.T).all(1).sum() >= 4
