@@ -1,4 +1,4 @@
-"""`tclip sensitivity`: what each weight of a model would cost as a ternary one, and at 4 and 8 bits."""
+"""`tclip sensitivity`: what each weight of a model would cost as a ternary one, and at 4 or 8 bits."""
 
 from pathlib import Path
 from typing import Annotated

@@ -66,14 +66,16 @@ def test_each_rating_is_that_of_the_weight_calibrated_alone(tiny: Tinies, family
     modules = list(tiny(family).clip.model.modules())
     assert not any(module._forward_pre_hooks or "forward" in vars(module) for module in modules)
     for name, rating in found.items():
-        for form, bits in (("ternary", None), ("4 bits", 4)):
+        # 8 bits are reckoned; by output error of so few tokens they would cost nearly what 4 do
+        reckoned = [("8 bits", 8, 0.75)] if method == "round" else []
+        for form, bits, rel in (("ternary", None, 0.02), ("4 bits", 4, 0.02), *reckoned):
             alone = tiny(family).copy()
             plan = plan_of(tiny(family).plan, {name: bits})
             report = calibrate(
                 alone, plan, Quantize(), settings, tiny(family).pairs, tiny(family).unseen
             ).calibrated
             cosine = report.image if rating.tower == "image" else report.text
-            assert rating.costs[form].distance == pytest.approx(1 - cosine, rel=0.02, abs=1e-6), (name, form)
+            assert 1 - cosine == pytest.approx(rating.costs[form].distance, rel=rel, abs=1e-6), (name, form)
         costs = [rating.costs[form].distance for form in ("8 bits", "4 bits", "ternary")]
         assert costs == sorted(costs)
 

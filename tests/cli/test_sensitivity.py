@@ -70,10 +70,22 @@ def test_a_limit_of_costs_takes_the_place_of_a_budget(
     assert "give either budget or max_cost" in capsys.readouterr().err
 
 
+def test_a_budget_takes_the_place_of_a_limit_of_costs(
+    given: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = tuple("mixed-ptq" if each == "ptq" else each for each in given)
+    assert main(["sensitivity", *given, "--budget", "101%", "--out", str(tmp_path / "out.json")]) == 0
+    said = capsys.readouterr().err
+    assert "model.safetensors will have" in said
+    assert " of " in said.partition("model.safetensors will have")[2], "the bytes that are allowed"
+
+
 @pytest.mark.parametrize("command", ["sensitivity", "compress"])
 def test_an_impossible_budget_is_refused_at_once(
     given: tuple[str, ...], tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([command, *given, "--budget", "5kB", "--out", str(tmp_path / "out")]) == 2
-    assert "quantize.budget 5kB cannot be met" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "quantize.budget 5kB cannot be met" in said
+    assert "The run folder" not in said
     assert not (tmp_path / "out").exists()

@@ -60,14 +60,7 @@ static inline void multiply_tile(const int8_t* a, int64_t stride, const uint8_t*
     }
 }
 
-template <int ROWS>
-static inline void multiply_rows(const int8_t* a, int64_t stride, const uint8_t* panel, int inputs, int largest,
-                                 int32_t* sum, bool add) {
-    multiply_tile<ROWS>(a, stride, panel, inputs, largest, sum, add);
-    multiply_tile<ROWS>(a, stride, panel + TILE_OUTPUTS * inputs, inputs, largest, sum + TILE_OUTPUTS, add);
-}
-
-#include "int_rows.h"
+#include "tile_rows.h"
 
 extern const Kernels kernels = TCLIP_KERNELS("portable");
 
