@@ -2,11 +2,11 @@
 
 python -m tests.benchmarks.quality.explore OUT --clip CLIP --data FOLDER [--steps 100] [--set KEY=VALUE ...]
 
-A variant is `best` with the given keys set, trained for so many steps on protocol narrow; one line a variant
-is added to OUT/explored.jsonl. Kept is the share of the original's score: retrieval among the first 1,000
-images of flickr8k/train (which are trained on: it flatters), top-1 on 2,000 images of cifar10/train and 1,000
-of clothing/train, and the share of 900 pictures of three training splits whose nearest of 1,000 class names
-is the original's.
+A variant is `best` with the given keys set, trained for so many steps on protocol narrow, with --candidate in
+one of the ways of tests/benchmarks/quality/candidates; one line a variant is added to OUT/explored.jsonl.
+Kept is the share of the original's score: retrieval among the first 1,000 images of flickr8k/train (which are
+trained on: it flatters), top-1 on 2,000 images of cifar10/train and 1,000 of clothing/train, and the share of
+900 pictures of three training splits whose nearest of 1,000 class names is the original's.
 
 M images, N names, E the embedding.
 """
@@ -30,6 +30,7 @@ from tclip.models.load import load_dense
 from tclip.packed.load import load_packed
 from tclip.progress import Collected
 from tclip.recipe.read import read_recipe
+from tests.benchmarks.quality.candidates import CANDIDATES, trying
 from tests.benchmarks.quality.cells import Cell, overrides
 from tests.benchmarks.quality.work import share_calibration
 
@@ -78,19 +79,25 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=100, help="0: calibrated only")
     parser.add_argument("--preset", default="all")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--candidate", choices=sorted(CANDIDATES))
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE")
     asked = parser.parse_args()
+    candidate = CANDIDATES.get(asked.candidate)
+    changed = [*(candidate.settings if candidate else ()), *asked.set]
     steps, asked.steps = asked.steps, {"best": 1.0}
     cell = Cell("best", "whole", steps, asked.preset, "narrow", asked.seed)
-    recipe = read_recipe("best", [*overrides(cell, asked), *asked.set])
-    folder = asked.out / "-".join(["explored", asked.preset, str(steps), str(asked.seed), *asked.set])
+    recipe = read_recipe("best", [*overrides(cell, asked), *changed])
+    name = [asked.candidate or "plain", asked.preset, str(steps), str(asked.seed), *asked.set]
+    folder = asked.out / "-".join(["explored", *name])
     share_calibration(recipe, folder, asked.out)
     last = "train" if steps else "calibrate"
-    run = pipeline.compress(recipe, folder, Collected(), resume=True, last=last)
+    with trying(candidate):
+        run = pipeline.compress(recipe, folder, Collected(), resume=True, last=last)
     result = kept(
         load_packed(run.trained if steps else run.calibrated), load_dense(str(asked.clip)), asked.data
     )
-    line = {"preset": asked.preset, "steps": steps, "seed": asked.seed, "set": asked.set} | result
+    told = {name: getattr(asked, name) for name in ("preset", "seed", "candidate", "set")}
+    line = told | {"steps": steps} | result
     print(json.dumps(line), flush=True)
     with (asked.out / "explored.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
