@@ -38,10 +38,12 @@ def validate(
     settings: Settings = None,
     json: Json = False,
 ) -> None:
-    """Check that a recipe says what it must; every mistake is named with its line."""
+    """Check that a recipe says what it must and does not contradict itself; every mistake is named."""
+    from tclip.recipe.preflight import check_contradictions
     from tclip.recipe.read import read_recipe
 
     resolved = read_recipe(recipe, settings or [])
+    check_contradictions(resolved)
     if json:
         typer.echo(json_format.dumps(resolved.model_dump(mode="json", by_alias=True)))
     else:

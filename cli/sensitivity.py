@@ -31,6 +31,8 @@ def sensitivity(
 ) -> None:
     """Rank the weights of a CLIP by what ternarizing each alone costs.
 
+    Without --out nothing is kept of an interrupted call.
+
     tclip sensitivity ViT-B-32 --data pairs --out sensitivity.json
     """
     from tclip.recipe.preflight import check_recipe

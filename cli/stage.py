@@ -8,18 +8,19 @@ from tclip.cli.show import showing
 from tclip.errors import UserError
 
 if TYPE_CHECKING:
+    from tclip.recipe.schema import Recipe
     from tclip.run import Run
 
 
 def run_one_stage(
     folder: Path, stage: str, overrides: Sequence[str], *, json: bool, quiet: bool, resume: bool = False
 ) -> None:
-    """Run a stage; overrides change RUN/recipe.yaml, so that it goes on saying what was run.
+    """Run a stage; once it has begun, overrides are in RUN/recipe.yaml, which goes on saying what was run.
 
     Args:
         folder: the run folder.
         stage: a name of tclip.pipeline.STAGES.
-        overrides: KEY=VALUE, of sections that belong to the stage.
+        overrides: KEY=VALUE, of what belongs to the stage.
         json: write JSON lines.
         quiet: show only the last table.
         resume: go on from the last checkpoint (train).
@@ -35,7 +36,7 @@ def run_one_stage(
 
 
 def open_with(folder: Path, stage: str, overrides: Sequence[str]) -> "Run":
-    """Open a run folder and lay overrides over its recipe, on disk too.
+    """Open a run folder with overrides laid over its recipe; on disk it stays as it is.
 
     Raises:
         UserError: no run folder, a mistake in an override, or one that belongs to another stage.
@@ -43,7 +44,6 @@ def open_with(folder: Path, stage: str, overrides: Sequence[str]) -> "Run":
     from tclip.pipeline import STAGES
     from tclip.recipe.preflight import check_recipe
     from tclip.recipe.read import read_recipe
-    from tclip.recipe.write import write_recipe
     from tclip.run import Run, open_run, with_absolute_paths
 
     run = open_run(folder)
@@ -51,19 +51,17 @@ def open_with(folder: Path, stage: str, overrides: Sequence[str]) -> "Run":
         return run
     recipe = read_recipe(folder / "recipe.yaml", overrides)
     for text in overrides:
-        section = text.partition("=")[0].strip().partition(".")[0]
-        if section not in STAGES[stage].sections:
-            raise UserError(f"--set {text} is not for `{_command(stage)}`{_whose(section, folder)}.")
+        key = text.partition("=")[0].strip()
+        if not STAGES[stage].owns(key, recipe):
+            raise UserError(f"--set {text} is not for `{_command(stage)}`{_whose(key, recipe, folder)}.")
     check_recipe(recipe, run.recipe)
-    recipe = with_absolute_paths(recipe)
-    write_recipe(recipe, folder / "recipe.yaml")
-    return Run(folder, recipe)
+    return Run(folder, with_absolute_paths(recipe))
 
 
-def _whose(section: str, folder: Path) -> str:
+def _whose(key: str, recipe: "Recipe", folder: Path) -> str:
     from tclip.pipeline import STAGES
 
-    owners = [name for name, stage in STAGES.items() if section in stage.sections]
+    owners = [name for name, stage in STAGES.items() if stage.owns(key, recipe)]
     if not owners:
         return ""
     again = "" if owners[0] == list(STAGES)[-1] else ", and run the later stages again"

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from tclip.errors import UserError, unknown_name
+from tclip.errors import ModelError, UserError, unknown_name
 from tclip.progress import Progress, Table
 from tclip.recipe.preflight import check_recipe
 from tclip.recipe.schema import Recipe
-from tclip.run import Run, create_run, fingerprint, is_first_process
+from tclip.recipe.settings import settings_of
+from tclip.run import STAGE_ORDER, Run, create_run, fingerprint, is_first_process
 
 StageFunction = Callable[[Run, Progress], None]
 State = Literal["finished", "stale", "missing"]
@@ -21,11 +22,29 @@ State = Literal["finished", "stale", "missing"]
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage: where its function lives, and which sections of the recipe its result depends on."""
+    """One stage: where its function lives, and what of the recipe its result depends on.
+
+    Attributes:
+        module, function: where it is found.
+        keys: sections of the recipe, or parts of one.
+        rated_keys: what it also depends on where quantize.budget or max_cost is set.
+    """
 
     module: str
     function: str
-    sections: tuple[str, ...]
+    keys: tuple[str, ...]
+    rated_keys: tuple[str, ...] = ()
+
+    def keys_for(self, recipe: Recipe) -> tuple[str, ...]:
+        """Return the keys of a recipe that the stage's result depends on."""
+        return (*self.keys, *(self.rated_keys if recipe.quantize.is_rated else ()))
+
+    def owns(self, key: str, recipe: Recipe) -> bool:
+        """Return whether a dotted key, or a part of what it names, is among the stage's own."""
+        return any(
+            key == own or key.startswith(f"{own}.") or own.startswith(f"{key}.")
+            for own in self.keys_for(recipe)
+        )
 
     def load(self) -> StageFunction:
         """Import the stage's function; torch and its kin come in only here."""
@@ -34,9 +53,21 @@ class Stage:
 
 STAGES: dict[str, Stage] = {
     "calibrate": Stage(
-        "tclip.calibrate.stage", "calibrate", ("model", "quantize", "sensitivity", "calibrate", "data")
+        "tclip.calibrate.stage",
+        "calibrate",
+        (
+            "model",
+            "quantize",
+            "calibrate",
+            *(f"data.{name}" for name in ("train", "calibrate", "images", "texts", "split", "text_tokens")),
+        ),
+        rated_keys=("sensitivity", "pack.dtype"),  # the size of what stays float is part of the budget
     ),
-    "train": Stage("tclip.distill.stage", "train", ("teacher", "train")),
+    "train": Stage(
+        "tclip.distill.stage",
+        "train",
+        ("teacher", "train", *(f"data.{name}" for name in ("captions", "views", "min_crop", "shuffle"))),
+    ),
     "pack": Stage("tclip.packed.stage", "pack", ("pack",)),
     "export": Stage("tclip.export.stage", "export", ("export",)),
     "eval": Stage("tclip.evaluate.stage", "evaluate_run", ("eval",)),
@@ -63,9 +94,9 @@ def compress(
     check_recipe(recipe)
     check_fit(recipe)
     run = create_run(folder, recipe, resume=resume)
+    check_model(run)
     progress.note(f"The run folder: {run.folder}")
-    order = list(STAGES)
-    for name in order[: order.index(last) + 1]:
+    for name in STAGE_ORDER[: STAGE_ORDER.index(last) + 1]:
         if _is_finished(run, name):
             progress.note(f"{name}: finished before")
             _show_again(run, name, progress)
@@ -95,18 +126,17 @@ def run_stage(run: Run, name: str, progress: Progress, resume: bool = False) -> 
     """
     if name not in STAGES:
         raise UserError(unknown_name("stage", name, STAGES))
-    order = list(STAGES)
     if not is_first_process():
         _take_part(run, name, progress)
         return
     check_ready(run, name)
+    if name == "train":
+        check_model(run)
     function = STAGES[name].load()
-    if name == "calibrate" or (name == "train" and not resume):
-        shutil.rmtree(run.steps, ignore_errors=True)  # checkpoints of another start
-    # Before the work: a stage that stops half way must not pass for finished, nor what came after it.
-    run.forget(order[order.index(name) :])
+    if name == "train" and not resume:
+        shutil.rmtree(run.steps, ignore_errors=True)
     function(run, progress)
-    run.mark(name, stage_fingerprint(run.recipe, name), order[order.index(name) + 1 :])
+    run.mark(name, stage_fingerprint(run.recipe, name), STAGE_ORDER[STAGE_ORDER.index(name) + 1 :])
 
 
 def _take_part(run: Run, name: str, progress: Progress) -> None:
@@ -144,11 +174,9 @@ def _is_finished(run: Run, name: str) -> bool:
 
 
 def stage_fingerprint(recipe: Recipe, name: str) -> str:
-    """Return a hash of all sections that a stage's result depends on, those of earlier stages included."""
-    order = list(STAGES)
-    sections = [section for stage in order[: order.index(name) + 1] for section in STAGES[stage].sections]
-    document: dict[str, Any] = recipe.model_dump(mode="json")
-    return fingerprint({section: document[section] for section in sections})
+    """Return a hash of all that a stage's result depends on, what earlier stages depend on included."""
+    stages = [STAGES[stage] for stage in STAGE_ORDER[: STAGE_ORDER.index(name) + 1]]
+    return fingerprint(settings_of(recipe, [key for stage in stages for key in stage.keys_for(recipe)]))
 
 
 def check_fit(recipe: Recipe) -> None:
@@ -172,6 +200,26 @@ def check_fit(recipe: Recipe) -> None:
         budget_bytes(quantize.budget, shapes, plan.bits, quantize.scale, recipe.pack.dtype)
     if recipe.teacher.id:
         fetch_config(recipe.teacher.id, recipe.teacher.revision)
+
+
+def check_model(run: Run) -> None:
+    """Refuse to go on where the original is no longer what it was when the run was calibrated.
+
+    Raises:
+        ModelError: it has changed: training would mix two models, and the rest would be of the old one.
+    """
+    if not _is_finished(run, "calibrate"):
+        return
+    from tclip.models.fetch import current_commit
+    from tclip.packed.load import base_of
+
+    model, then = run.recipe.model, base_of(run.calibrated).commit
+    now = current_commit(str(model.id), model.revision)
+    if now != then:
+        raise ModelError(
+            f"{model.id} has changed since {run.folder} was calibrated ({then[:8]} then, {now[:8]} now): "
+            f"give another --out, or run `tclip calibrate {run.folder}` to begin with the model as it is now."
+        )
 
 
 def _needed(run: Run, name: str) -> list[str]:

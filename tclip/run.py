@@ -27,6 +27,8 @@ from tclip.recipe.read import read_recipe
 from tclip.recipe.schema import Recipe
 from tclip.recipe.write import write_recipe
 
+STAGE_ORDER = ("calibrate", "train", "pack", "export", "eval")
+
 
 @dataclass(frozen=True)
 class Run:
@@ -89,9 +91,19 @@ class Run:
                 f"{path} is damaged ({first_line(error)}): delete it, and run the stages again."
             ) from error
 
+    def begin(self, stage: str) -> None:
+        """Say that from here on a stage changes what the folder holds; each stage calls it, as late as it can.
+
+        The folder's recipe becomes this one, and records of the stage and of those after it are taken back:
+        what stops half way must not pass for finished. What is refused before leaves the folder as it was.
+        """
+        self.forget(STAGE_ORDER[STAGE_ORDER.index(stage) :])
+        write_recipe(self.recipe, self.folder / "recipe.yaml")
+
     def mark(self, stage: str, fingerprint: str, later: Iterable[str]) -> None:
         """Record that a stage is finished; what the later stages left no longer follows from it."""
         self.forget(later)
+        write_recipe(self.recipe, self.folder / "recipe.yaml")
         write_json(self.folder / "stages.json", self.finished() | {stage: fingerprint})
 
     def forget(self, stages: Iterable[str]) -> None:
@@ -187,7 +199,8 @@ def with_sources(recipe: Recipe, change: Callable[[str], str]) -> Recipe:
 def _differing(one: Any, other: Any, prefix: str = "") -> list[str]:
     """Return the dotted keys in which two recipes, or two sections, differ."""
     if not (isinstance(one, BaseModel) and type(one) is type(other)):
-        return [] if one == other else [prefix.rstrip(".")]
+        same = one == other and (not isinstance(one, dict) or list(one) == list(other))  # the last one counts
+        return [] if same else [prefix.rstrip(".")]
     return [
         key
         for name in type(one).model_fields

@@ -1,17 +1,29 @@
 """The stages in order: what runs, what is not run again, what is refused. Their work is stood in for."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tclip import pipeline
-from tclip.errors import RecipeError, UserError
-from tclip.pipeline import STAGES, Stage, check_ready, compress, run_stage, state_of
+from tclip.errors import ModelError, RecipeError, UserError
+from tclip.pipeline import (
+    STAGES,
+    Stage,
+    check_model,
+    check_ready,
+    compress,
+    run_stage,
+    stage_fingerprint,
+    state_of,
+)
 from tclip.progress import Collected
 from tclip.recipe.schema import Recipe
 from tclip.recipe.write import write_recipe
 from tclip.run import Run, open_run
+from tests.distill.making import write_pairs
 
 ORDER = ["calibrate", "train", "pack", "export", "eval"]
 
@@ -24,6 +36,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         monkeypatch.setitem(FUNCTIONS, stage.function, lambda run, progress, s=stage: names.append(_name(s)))
     monkeypatch.setattr(Stage, "load", lambda self: FUNCTIONS[self.function])
     monkeypatch.setattr(pipeline, "check_fit", lambda recipe: None)
+    monkeypatch.setattr(pipeline, "check_model", lambda run: None)
     return names
 
 
@@ -181,3 +194,62 @@ def test_the_others_wait_for_calibration(
     compress(recipe(tmp_path), tmp_path / "run", Collected())
     assert ran == ["calibrate", "train"]
     assert len(slept) == 1
+
+
+def test_a_key_that_is_not_set_is_no_other_setting(tmp_path: Path) -> None:
+    plain = recipe(tmp_path)
+    same = recipe(tmp_path, quantize={"max_cost": None, "scale": "row"}, train={"steps": 3, "compile": False})
+    other = recipe(tmp_path, quantize={"scale": "tensor"})
+    assert stage_fingerprint(plain, "pack") == stage_fingerprint(same, "pack")
+    assert stage_fingerprint(plain, "calibrate") != stage_fingerprint(other, "calibrate")
+
+
+def test_the_order_of_bits_counts(tmp_path: Path) -> None:
+    one, other = (
+        recipe(tmp_path, quantize={"bits": bits}) for bits in ({"a*": 4, "*b": 8}, {"*b": 8, "a*": 4})
+    )
+    assert stage_fingerprint(one, "calibrate") != stage_fingerprint(other, "calibrate")
+
+
+@pytest.mark.parametrize(
+    ("sections", "stale"),
+    [
+        ({"data": {"views": 4}}, ["train", "pack", "export", "eval"]),
+        ({"sensitivity": {"pairs": 4}}, []),
+        ({"pack": {"dtype": "float32"}}, ["pack", "export", "eval"]),
+        ({"data": {"text_tokens": 9}}, ORDER),
+    ],
+)
+def test_what_a_setting_makes_stale(tmp_path: Path, sections: dict[str, Any], stale: list[str]) -> None:
+    plain = recipe(tmp_path)
+    data = {"train": plain.data.train} | sections.get("data", {})
+    changed = recipe(tmp_path, **sections | {"data": data})
+    assert [n for n in ORDER if stage_fingerprint(plain, n) != stage_fingerprint(changed, n)] == stale
+
+
+@pytest.mark.parametrize("sections", [{"sensitivity": {"pairs": 4}}, {"pack": {"dtype": "float32"}}])
+def test_within_a_limit_calibration_depends_on_more(tmp_path: Path, sections: dict[str, Any]) -> None:
+    limited = {"quantize": {"budget": "110%"}}
+    plain, changed = recipe(tmp_path, **limited), recipe(tmp_path, **limited, **sections)
+    assert stage_fingerprint(plain, "calibrate") != stage_fingerprint(changed, "calibrate")
+
+
+def test_a_model_that_has_changed_is_not_gone_on_with(
+    tmp_path: Path, tiny_folder: Callable[[str], Path]
+) -> None:
+    model = shutil.copytree(tiny_folder("clip"), tmp_path / "clip")
+    made = recipe(
+        tmp_path,
+        model={"id": str(model)},
+        data={"train": [str(write_pairs(tmp_path / "words", 8))]},
+        train=None,
+        calibrate={"method": "round", "refit": False, "pairs": 4},
+    )
+    run = compress(made, tmp_path / "run", Collected(), last="calibrate")
+    check_model(run)
+    config = (model / "config.json").read_text()
+    (model / "config.json").write_text(config + "\n")
+    with pytest.raises(ModelError, match=r"clip has changed since .*run was calibrated \(\w{8} then"):
+        compress(made, tmp_path / "run", Collected(), resume=True)
+    run_stage(run, "calibrate", Collected())
+    check_model(run)

@@ -10,6 +10,7 @@ import torch
 from tclip.calibrate.allotment import Allotment, allot, allowed_bytes, ratings_table
 from tclip.calibrate.pairs import read_pairs
 from tclip.calibrate.sensitivity import Rating, rate, read_rating
+from tclip.errors import UserError
 from tclip.models.clip import Clip
 from tclip.models.load import load_dense
 from tclip.models.sites import Plan, find_sites, plan_ternarization
@@ -17,7 +18,14 @@ from tclip.packed.predict import Shapes
 from tclip.progress import Progress
 from tclip.recipe.quantize import Quantize
 from tclip.recipe.schema import Recipe
+from tclip.recipe.settings import settings_of
 from tclip.run import fingerprint, with_absolute_paths, write_json
+
+RATED_BY = ("data.split", "data.text_tokens", "quantize", "calibrate", "sensitivity")
+NOT_RATED_BY = {
+    "quantize": ("budget", "max_cost"),
+    "calibrate": ("pairs", "extra_images", "extra_texts"),  # of the calibration that comes later
+}
 
 
 def sensitivity(recipe: Recipe, progress: Progress, out: Path | None = None) -> list[Rating]:
@@ -31,9 +39,12 @@ def sensitivity(recipe: Recipe, progress: Progress, out: Path | None = None) -> 
             place of a run to come, RUN/results/sensitivity.json, they serve that run.
 
     Raises:
+        UserError: `out` is a folder, or holds something else.
         ModelError, DataError, RecipeError: as the stage calibrate.
     """
     recipe = with_absolute_paths(recipe)  # as in a run
+    if out is not None:
+        _check_out(out)
     clip = load_dense(str(recipe.model.id), recipe.model.revision)
     if torch.cuda.is_available():
         clip.model.to("cuda")
@@ -41,7 +52,14 @@ def sensitivity(recipe: Recipe, progress: Progress, out: Path | None = None) -> 
     shapes = shapes_of(clip)
     if recipe.quantize.budget:
         allowed_bytes(shapes, plan, recipe)  # refused before the work
-    ratings = ratings_of(clip, plan, recipe, out, progress)
+    try:
+        ratings = ratings_of(clip, plan, recipe, out, progress)
+    except KeyboardInterrupt as stop:
+        if out is None:
+            raise KeyboardInterrupt(
+                "Stopped, and no rating is kept: give --out FILE to go on later."
+            ) from stop
+        raise
     allotment = allot(ratings, shapes, plan, recipe) if recipe.quantize.is_rated else None
     progress.table(ratings_table(ratings, shapes, plan, recipe, allotment))
     if allotment:
@@ -107,12 +125,27 @@ def _pairs_alone(recipe: Recipe) -> Recipe:
 
 def _identity(recipe: Recipe, clip: Clip) -> str:
     """Return a hash of all that ratings depend on: not of the budget, nor of how many pairs come later."""
-    document = recipe.model_dump(mode="json")
-    del document["quantize"]["budget"], document["quantize"]["max_cost"]
-    for name in ("pairs", "extra_images", "extra_texts"):
-        del document["calibrate"][name]
-    sections = [document[name] for name in ("data", "quantize", "calibrate", "sensitivity")]
-    return fingerprint(clip.source.commit, *sections)
+    settings = settings_of(recipe, RATED_BY)
+    for section, names in NOT_RATED_BY.items():
+        for name in names:
+            settings.get(section, {}).pop(name, None)
+    specs = recipe.data.calibrate or recipe.data.train
+    return fingerprint(clip.source.commit, specs, settings)
+
+
+def _check_out(out: Path) -> None:
+    """Refuse what ratings would destroy, before they are made."""
+    if out.is_dir():
+        raise UserError(f"--out {out} is a folder: name a file in it, such as {out / 'sensitivity.json'}.")
+    if not out.is_file():
+        return
+    try:
+        document = json.loads(out.read_text(encoding="utf-8"))
+        foreign = not {"of", "ratings"} <= document.keys()
+    except (ValueError, AttributeError):
+        foreign = True
+    if foreign:
+        raise UserError(f"--out {out} holds no ratings: name another file, or delete it.")
 
 
 def _known(path: Path | None, recipe: Recipe, clip: Clip) -> list[Rating]:

@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 from typing import TypeVar
 
-from PIL import Image
-
 from tclip.calibrate.calibrate import Pairs
 from tclip.data.images import image_sources
-from tclip.data.loader import take_images, take_pairs
+from tclip.data.loader import iter_images, iter_pairs
 from tclip.data.pairs import open_pairs
 from tclip.data.sample import PairSource
 from tclip.data.texts import TextStream, open_texts
 from tclip.errors import DataError
-from tclip.models.clip import Clip
+from tclip.models.clip import Clip, Inputs
+from tclip.models.preprocessor import joined
 from tclip.recipe.schema import Recipe
 
 T = TypeVar("T")
@@ -29,14 +28,15 @@ def read_pairs(recipe: Recipe, clip: Clip, wanted: int, unseen: int) -> tuple[Pa
     """
     specs = recipe.data.calibrate or recipe.data.train
     sources = [open_pairs(spec, recipe.data.split) for spec in specs]
-    taken = take_pairs(sources, wanted + unseen)
+    # prepared one by one as they are decoded: inputs are small, photographs are not
+    taken = [(clip.preprocess([image]), text) for image, text in iter_pairs(sources, wanted + unseen)]
     if len(taken) < 2:
         raise DataError(
             f"{', '.join(specs)} hold {len(taken)} image-text pairs: calibration needs 2 at least."
         )
     seen = min(wanted, len(taken) - max(1, len(taken) * unseen // (wanted + unseen)))
     images, texts = [image for image, _ in taken], [text for _, text in taken]
-    more_images, more_texts = _extra_images(recipe), _extra_texts(recipe, clip)
+    more_images, more_texts = _extra_images(recipe, clip), _extra_texts(recipe, clip)
     return (
         _prepared(recipe, clip, images[:seen] + more_images, texts[:seen] + more_texts),
         _prepared(recipe, clip, images[seen:], texts[seen:]),
@@ -56,10 +56,11 @@ def check_extras(recipe: Recipe, clip: Clip) -> None:
         open_texts(spec, clip.tokenizer)
 
 
-def _extra_images(recipe: Recipe) -> list[Image.Image]:
+def _extra_images(recipe: Recipe, clip: Clip) -> list[Inputs]:
     if not recipe.calibrate.extra_images:
         return []
-    return take_images(_image_sources(recipe), recipe.calibrate.extra_images)
+    images = iter_images(_image_sources(recipe), recipe.calibrate.extra_images)
+    return [clip.preprocess([image]) for image in images]
 
 
 def _image_sources(recipe: Recipe) -> list[PairSource]:
@@ -74,10 +75,10 @@ def _extra_texts(recipe: Recipe, clip: Clip) -> list[str]:
     return stream.batch(0, recipe.calibrate.extra_texts)
 
 
-def _prepared(recipe: Recipe, clip: Clip, images: Sequence[Image.Image], texts: Sequence[str]) -> Pairs:
+def _prepared(recipe: Recipe, clip: Clip, images: Sequence[Inputs], texts: Sequence[str]) -> Pairs:
     size, tokens = recipe.calibrate.batch_size, recipe.data.text_tokens
     return Pairs(
-        [clip.preprocess(chunk) for chunk in _chunks(images, size)],
+        [joined(chunk) for chunk in _chunks(images, size)],
         [clip.tokenize(chunk, max_tokens=tokens) for chunk in _chunks(texts, size)],
     )
 

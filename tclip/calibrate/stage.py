@@ -1,5 +1,7 @@
 """The stage `calibrate`: from the original model to a ternary one, without training."""
 
+import shutil
+
 import torch
 
 from tclip.calibrate.calibrate import calibrate as calibrate_clip
@@ -48,6 +50,8 @@ def calibrate(run: Run, progress: Progress) -> None:
         lambda count, name: progress.update(count, len(plan.bits)),
     )
     clip.model.to("cpu")
+    run.begin("calibrate")
+    shutil.rmtree(run.steps, ignore_errors=True)  # checkpoints of another start
     write_packed(clip, run.calibrated, "float32")
     write_json(run.results / "calibration.json", report.to_dict())
     for table in report.tables():

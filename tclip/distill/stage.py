@@ -66,6 +66,8 @@ def train(run: Run, progress: Progress) -> None:
         precision=precision_of(settings.precision),
     )
     student = Student(student_clip, embedding_width(student_clip), teacher.width).to(accelerator.device)
+    if accelerator.is_main_process:
+        run.begin("train")
     trainer = Trainer(accelerator, student, teacher, settings, run.steps, progress, tracker)
     start = trainer.resume()
     if start:

@@ -23,6 +23,7 @@ def evaluate_run(run: Run, progress: Progress) -> None:
         ModelError: the ONNX files are asked for and have not been exported.
     """
     sets = _open_sets(run)
+    run.begin("eval")
     settings = Settings(run.recipe.eval.batch_size, run.recipe.eval.limit)
     records: dict[str, dict[str, Record]] = {}
     for subject in subjects_of(run) if sets else ():

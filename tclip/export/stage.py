@@ -30,6 +30,7 @@ def export(run: Run, progress: Progress) -> None:
         return
     images, texts = comparison_pairs(run.recipe, settings.samples)
     progress.begin("export onnx")
+    run.begin("export")
     files, report = export_checked(load_packed(run.packed), run.onnx, settings, images, texts)
     write_json(run.results / "onnx.json", report.to_dict())
     onnx_files = [file for file in files if file.path.suffix == ".onnx"]

@@ -1,5 +1,7 @@
 """Loading a CLIP that is packed, or any CLIP."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -7,7 +9,7 @@ from torch import Tensor
 
 from tclip.errors import FormatError, listed
 from tclip.models.clip import Clip
-from tclip.models.fetch import ModelFiles, fetch
+from tclip.models.fetch import ModelFiles, fetch, fetch_config
 from tclip.models.load import clip_from, dense_model, empty_model
 from tclip.models.source import ModelSource
 from tclip.packed.read import read_packed
@@ -55,24 +57,45 @@ def _packed_clip(files: ModelFiles) -> Clip:
         model.load_state_dict(weights)
     clip = clip_from(files, model)
     clip.ternary, clip.ints = packed.ternary, packed.ints
-    clip.base, clip.activations = _described(files)
+    clip.base, clip.activations = _base(files), _activations(files)
     if clip.activations == "int8":
         quantize_activations(model, packed.ternary)
     return clip
 
 
-def _described(files: ModelFiles) -> tuple[ModelSource, str]:
-    """Return what a config.json says of the base model and of activations."""
-    quantization = files.config["quantization_config"]
+def base_of(folder: Path) -> ModelSource:
+    """Return where the model came from that a packed folder was made of.
+
+    Raises:
+        ModelError: it is no model folder.
+        FormatError: it is not packed, or its config is damaged.
+    """
+    restore_folder(folder)
+    files = fetch_config(str(folder))
+    if not files.is_packed:
+        raise FormatError(f"{folder} is not ternary: compress it first.")
+    return _base(files)
+
+
+def _base(files: ModelFiles) -> ModelSource:
+    with _damage_told(files):
+        return ModelSource(**files.config["quantization_config"]["base_model"])
+
+
+def _activations(files: ModelFiles) -> str:
+    with _damage_told(files):
+        return {"float": "float", "int8": "int8"}[files.config["quantization_config"]["activations"]]
+
+
+@contextmanager
+def _damage_told(files: ModelFiles) -> Iterator[None]:
     try:
-        base = ModelSource(**quantization["base_model"])
-        activations = {"float": "float", "int8": "int8"}[quantization["activations"]]
+        yield
     except (KeyError, TypeError) as error:
         raise FormatError(
             f"The quantization_config in {files.folder / 'config.json'} is damaged ({error!r}): "
             "fetch or pack it again."
         ) from error
-    return base, activations
 
 
 def _check_shapes(expected: dict[str, Tensor], found: dict[str, Tensor], folder: Path) -> None:

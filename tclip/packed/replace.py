@@ -17,7 +17,8 @@ from pathlib import Path
 def written_whole(folder: Path) -> Iterator[Path]:
     """Give an empty folder beside `folder` to write into; it takes the place of `folder` once all is written.
 
-    After an exception `folder` is as it was. What a writer that was killed has left is removed first.
+    After an exception `folder` is as it was. Its files get the rights of any new file: libraries write some for
+    the owner alone, and who serves a model is often another. What a writer that was killed has left is removed first.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     for leftover in folder.parent.glob(f"{glob.escape(f'.{folder.name}.writing-')}*"):
@@ -26,6 +27,7 @@ def written_whole(folder: Path) -> Iterator[Path]:
     try:
         temporary.mkdir()
         yield temporary
+        _share(temporary)
         replace_folder(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -47,6 +49,16 @@ def restore_folder(folder: Path) -> None:
     old = _backup(folder)
     if old.is_dir() and not folder.exists():
         old.rename(folder)
+
+
+def _share(folder: Path) -> None:
+    fresh = folder / ".rights"
+    fresh.touch()
+    rights = fresh.stat().st_mode & 0o777
+    fresh.unlink()
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(rights)
 
 
 def _backup(folder: Path) -> Path:

@@ -13,7 +13,9 @@ from tclip.run import Run
 def pack(run: Run, progress: Progress) -> None:
     """Write RUN/packed from RUN/trained, or from RUN/calibrated where the recipe trains nothing."""
     progress.begin("pack")
-    write_packed(load_packed(run.ternary), run.packed, run.recipe.pack.dtype)
+    clip = load_packed(run.ternary)
+    run.begin("pack")
+    write_packed(clip, run.packed, run.recipe.pack.dtype)
     progress.table(size_table(run.packed, measure(run.packed)))
 
 

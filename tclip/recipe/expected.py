@@ -40,6 +40,11 @@ def kinds_at(keys: Keys) -> set[str]:
     return {node["type"] for node in _at(keys) if "type" in node}
 
 
+def has_pattern(keys: Keys) -> bool:
+    """Return whether a text at a place must look in a certain way, such as 35MB."""
+    return any("pattern" in node for node in _at(keys))
+
+
 def keys_at(keys: Keys) -> list[str]:
     """Return the keys that a section knows, in the order of the schema; empty for what is no section."""
     return [key for node in _at(keys) for key in node.get("properties", {})]

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from tclip.errors import did_you_mean
 from tclip.recipe.document import Located, dotted
-from tclip.recipe.expected import Keys, choices_at, expected_at, keys_at, kinds_at, places_of
+from tclip.recipe.expected import Keys, choices_at, expected_at, has_pattern, keys_at, kinds_at, places_of
 
 _LONGEST_SHOWN = 60
 
@@ -65,7 +65,7 @@ def _where_of_rule(detail: Any, keys: Keys, tree: Located) -> str:
 def _unexpected(keys: Keys, written: Located) -> str:
     value = written.value
     hint = did_you_mean(value, choices_at(keys)) if isinstance(value, str) else ""
-    if "string" in kinds_at(keys) and isinstance(value, bool | int | float):
+    if "string" in kinds_at(keys) and not has_pattern(keys) and isinstance(value, bool | int | float):
         hint = " Put it in quotes to make it text."
     if isinstance(value, float) and value.is_integer() and "integer" in kinds_at(keys):
         hint = f" Write {value:.0f}."

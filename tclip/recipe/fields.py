@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 QuantizerName = Literal["absmean", "clip2", "twn", "mse", "learned"]
 TrackerName = Literal[
@@ -17,12 +17,21 @@ def _as_tuple(value: Any) -> Any:
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _of_all_ternary(value: str) -> str:
+    if value.endswith("%") and float(value[:-1]) < 100:
+        raise ValueError("100% is the size with every weight ternary, the least there is: give more")
+    return value
+
+
 Budget = Annotated[
     str,
     Field(
         pattern=r"^\d+(\.\d+)? ?(kB|MB|GB|%)$",
         description="a size such as 35MB, or 115% (of the size with every weight ternary)",
     ),
+    AfterValidator(_of_all_ternary),
 ]
 Weight = Annotated[float, Field(ge=0)]
 

@@ -27,7 +27,15 @@ def check_recipe(recipe: Recipe, earlier: Recipe | None = None) -> None:
             evaluated where the data that it was trained on are not.
     """
     known = set(_problems(earlier)) if earlier else set()
-    problems = [problem for problem in _problems(recipe) if problem not in known]
+    _refuse(recipe, [problem for problem in _problems(recipe) if problem not in known])
+
+
+def check_contradictions(recipe: Recipe) -> None:
+    """Raise one RecipeError that lists what in a recipe cannot be right with any model and data."""
+    _refuse(recipe, [*_extras(recipe), *_forms(recipe)])
+
+
+def _refuse(recipe: Recipe, problems: list[str]) -> None:
     if problems:
         raise RecipeError(f'The recipe "{recipe.name}" cannot run as it is:{listed(problems)}')
 

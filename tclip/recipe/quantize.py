@@ -1,12 +1,18 @@
 """The recipe's section `quantize`: what becomes ternary, what keeps more bits, and by which rule."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from tclip.recipe.fields import Bits, Budget, Names, QuantizerName, Section
 
 Preset = Literal["none", "ffn", "attn", "linear", "all"]
+
+
+def _without_null(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {pattern: bits for pattern, bits in value.items() if bits is not None}
+    return {} if value is None else value
 
 
 class Part(Section):
@@ -22,9 +28,10 @@ class Quantize(Section):
 
     image: Part = Part()
     text: Part = Part()
-    bits: dict[str, Bits] = Field(
+    bits: Annotated[dict[str, Bits], BeforeValidator(_without_null)] = Field(
         {},
-        description="Weights that keep 4 or 8 bits, by glob pattern; of several that match, the last counts.",
+        description="Weights that keep 4 or 8 bits, by glob pattern; of several that match, the last counts; "
+        "null takes a pattern, or all, back.",
     )
     budget: Budget | None = Field(
         None,

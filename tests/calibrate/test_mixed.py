@@ -13,7 +13,7 @@ from tclip.calibrate.allotment import allot, ratings_table
 from tclip.calibrate.mixed import sensitivity
 from tclip.calibrate.sensitivity import FORMS, Cost, Rating
 from tclip.calibrate.stage import calibrate
-from tclip.errors import RecipeError
+from tclip.errors import RecipeError, UserError
 from tclip.models.sites import find_sites, plan_ternarization
 from tclip.packed.load import load_packed
 from tclip.packed.predict import predicted_bytes
@@ -112,7 +112,7 @@ def test_too_little_and_too_much_are_refused(tiny: Tinies) -> None:
     model = tiny("clip").clip.model
     shapes = {name: tuple(x.shape) for name, x in model.state_dict().items()}
     for budget, message in (
-        ("99%", "cannot be met: .* bytes; set at least"),
+        ("1kB", "cannot be met: .* bytes; set at least"),
         ("1GB", "nothing to be ternary"),
     ):
         recipe = Recipe(schema=1, quantize=few(budget))
@@ -191,7 +191,7 @@ def test_ratings_in_the_place_of_a_run_to_come_serve_it(
     calibrate(run, Collected())
 
 
-@pytest.mark.parametrize("damage", ["nothing", "{", '{"of": 1}', '{"of": 1, "ratings": [{"name": "x"}]}'])
+@pytest.mark.parametrize("damage", ["nothing", '{"of": 1, "ratings": [{"name": "x"}]}'])
 def test_an_interrupted_call_goes_on_from_what_its_file_holds(run: Run, tmp_path: Path, damage: str) -> None:
     out, whole = tmp_path / "out.json", Collected()
     ratings = sensitivity(run.recipe, whole, out)
@@ -204,6 +204,38 @@ def test_an_interrupted_call_goes_on_from_what_its_file_holds(run: Run, tmp_path
     assert sensitivity(run.recipe, again, out) == ratings
     assert again.tables == whole.tables
     assert "allotment" not in json.loads(out.read_text())
+
+
+@pytest.mark.parametrize("content", ["{", '{"precious": 1}', "[]", None])
+def test_what_holds_no_ratings_is_not_written_over(run: Run, tmp_path: Path, content: str | None) -> None:
+    out = tmp_path / "out.json"
+    if content is None:
+        out.mkdir()
+    else:
+        out.write_text(content)
+    with pytest.raises(UserError, match="is a folder: name a file in it|holds no ratings: name another file"):
+        sensitivity(run.recipe, Collected(), out)
+    assert out.is_dir() or out.read_text() == content
+
+
+def test_who_is_stopped_without_a_file_hears_that_nothing_is_kept(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(mixed, "rate", stop)
+    with pytest.raises(KeyboardInterrupt, match="no rating is kept: give --out"):
+        sensitivity(run.recipe, Collected())
+    with pytest.raises(KeyboardInterrupt, match="^$"):
+        sensitivity(run.recipe, Collected(), tmp_path / "out.json")
+
+
+def test_what_training_alone_reads_changes_no_rating(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = run.recipe.data.model_copy(update={"views": 4, "min_crop": 0.5, "shuffle": 9, "captions": "first"})
+    calibrate(run, Collected())
+    monkeypatch.setattr(mixed, "rate", None)
+    calibrate(Run(run.folder, run.recipe.model_copy(update={"data": data})), Collected())
 
 
 def test_without_a_budget_nothing_is_said_of_one(run: Run) -> None:

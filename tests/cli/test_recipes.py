@@ -44,3 +44,12 @@ def test_a_typo_in_a_recipe_is_named_with_its_line(tclip, tmp_path):
     assert outcome.code == 2
     assert "mine.yaml:4" in outcome.err
     assert "steps" in outcome.err
+
+
+def test_what_contradicts_itself_is_not_valid(tclip):
+    outcome = tclip(
+        "recipes", "validate", "ptq", "--set", "data.images=[]", "--set", "eval.forms=[packed, trained]"
+    )
+    assert outcome.code == 2
+    assert "data.images is empty" in outcome.err
+    assert "asks for trained but train is null" in outcome.err

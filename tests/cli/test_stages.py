@@ -220,8 +220,34 @@ def test_a_relative_path_in_an_override_is_kept_absolute(
 ) -> None:
     monkeypatch.chdir(data)
     given = open_with(run, "eval", ["eval.data=./pets"])
-    assert given == open_run(run)
     assert given.recipe.eval.data == (str(data / "pets"),)
+    assert open_run(run).recipe.eval.data != given.recipe.eval.data
+    given.begin("eval")
+    assert given == open_run(run)
+    assert "eval" not in given.finished()
+
+
+def test_a_limit_that_is_refused_leaves_a_finished_run_as_it_was(
+    tclip: Callable[..., Outcome], run: Path
+) -> None:
+    (run / "steps").mkdir(exist_ok=True)
+    (run / "steps" / "kept").touch()
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    for limit, said in (("budget=3kB", "cannot be met"), ("budget=1GB", "leaves nothing to be ternary")):
+        few = ("--set", "sensitivity.pairs=4", "--set", "sensitivity.unseen=2")
+        outcome = tclip("calibrate", str(run), "--set", f"quantize.{limit}", *few)
+        assert outcome.code == 2
+        assert said in outcome.err
+        rated = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+        rated.pop(run / "results" / "sensitivity.json", None)  # for the next try
+        assert rated == before
+
+
+def test_how_images_are_cropped_is_told_to_training(tclip: Callable[..., Outcome], run: Path) -> None:
+    outcome = tclip("train", str(run), "--set", "data.views=2")
+    assert outcome.code == 0, outcome.err
+    assert open_run(run).recipe.data.views == 2
+    assert tclip("pack", str(run)).code == 0
 
 
 @pytest.mark.parametrize("arguments", [("--data", "petz"), ("--limit", "0"), ("--set", "eval.form=packed")])

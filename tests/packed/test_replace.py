@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tclip.packed.replace import replace_folder, restore_folder
+from tclip.packed.replace import replace_folder, restore_folder, written_whole
 
 
 def make(folder: Path, text: str) -> Path:
@@ -53,3 +53,14 @@ def test_killed_before_the_old_one_was_removed(tmp_path: Path) -> None:
     replace_folder(make(tmp_path / "newer", "newer"), folder)
     assert (folder / "model").read_text() == "newer"
     assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_files_get_the_rights_of_any_new_file(tmp_path: Path) -> None:
+    with written_whole(tmp_path / "model") as folder:
+        (folder / "own").touch(0o600)
+        (folder / "inner").mkdir()
+        (folder / "inner" / "own").touch(0o600)
+    (tmp_path / "fresh").touch()
+    rights = {path.stat().st_mode for path in tmp_path.rglob("*") if path.is_file()}
+    assert len(rights) == 1
+    assert {path.name for path in tmp_path.rglob("*")} == {"model", "own", "inner", "fresh"}

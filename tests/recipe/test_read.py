@@ -111,7 +111,11 @@ WRONG = [
     ("quantize: {bits: {'*': eight}}", ["quantize.bits.*: expected one of 4, 8", 'text "eight".']),
     ("quantize: {bits: {'*': true}}", ["quantize.bits.*: expected one of 4, 8, found true."]),
     ("quantize: {bits: 8}", ["quantize.bits: expected a mapping of names to one of 4, 8, found 8."]),
-    ("quantize: {budget: 35}", ["quantize.budget: expected a size such as 35MB, or 115%", "quotes"]),
+    (
+        "quantize: {budget: 35}",
+        ["quantize.budget: expected a size such as 35MB, or 115%", "or null, found 35."],
+    ),
+    ("quantize: {budget: 99%}", ["quantize.budget: 100% is the size with every weight ternary"]),
     ("quantize: {budget: 35MB, max_cost: 0.1}", ["quantize: give either budget or max_cost"]),
     ("quantize: {max_cost: 0}", ["quantize.max_cost: expected a number above 0"]),
     ("quantize: {budget: 35mb}", ["quantize.budget: expected a size such as 35MB", 'text "35mb".']),
