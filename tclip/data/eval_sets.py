@@ -1,6 +1,7 @@
 """Evaluation sets in CLIP_benchmark's webdataset layout, from a folder or the Hub."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -96,6 +97,21 @@ class EvalSet:
                 f"and there is no {CLASSNAMES} for a class."
             )
         return EvalSample(group.key, group.image, (), captions)
+
+
+def open_evals(specs: Sequence[str], split: str) -> list[EvalSet]:
+    """Open evaluation sets and look at the first sample of each.
+
+    Raises:
+        DataError: one cannot be had, as open_eval and EvalSet.check say, or two have the same name.
+    """
+    sets = [open_eval(spec, split) for spec in specs]
+    for eval_set in sets:
+        eval_set.check()
+    twice = [name for name, count in Counter(found.name for found in sets).items() if count > 1]
+    if twice:
+        raise DataError(f"eval.data has several folders called {', '.join(twice)}: rename all but one.")
+    return sets
 
 
 def open_eval(spec: str, split: str = "test", name: str | None = None) -> EvalSet:

@@ -72,12 +72,26 @@ class LocalFolder:
             with (self.root / name).open("rb") as stream:
                 yield stream
         except OSError as error:
-            raise DataError(f"{self.root / name} cannot be read: {error.strerror or error}.") from error
+            raise self._cannot_read(name, error) from error
+
+    def size(self, name: str) -> int:
+        """Return the bytes of a file.
+
+        Raises:
+            DataError: the file is missing or may not be seen.
+        """
+        try:
+            return (self.root / name).stat().st_size
+        except OSError as error:
+            raise self._cannot_read(name, error) from error
 
     def version(self, names: Iterable[str]) -> str:
         """Return a hash over names, sizes and times of change: content would take a full read."""
         stats = [(name, (self.root / name).stat()) for name in sorted(names)]
         return digest(*((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats))
+
+    def _cannot_read(self, name: str, error: OSError) -> DataError:
+        return DataError(f"{self.root / name} cannot be read: {error.strerror or error}.")
 
 
 def read_text(folder: Folder, name: str) -> str:

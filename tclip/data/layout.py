@@ -1,7 +1,7 @@
 """CLIP_benchmark's webdataset layout: what a data set folder says of itself.
 
 SPLIT/nshards.txt, SPLIT/0.tar, SPLIT/1.tar ...   samples KEY.jpg with KEY.cls, KEY.npy or KEY.txt
-classnames.txt                                    one class a line            (classification)
+classnames.txt                                    one class a line, be it blank  (classification)
 zeroshot_classification_templates.txt             one template a line, {c} is the class name
 dataset_type.txt                                  "retrieval": KEY.txt holds captions, one a line
                                                   "multilabel": KEY.npy holds a 0 or 1 for every class
@@ -27,6 +27,7 @@ class Layout:
     """A data set folder: its splits with their shards, and for classification names and templates.
 
     `multilabel`: a picture may show any number of the classes, rather than one.
+    `paired`: whether samples need captions; without, neither texts nor classes are looked at.
     """
 
     folder: Folder
@@ -34,6 +35,7 @@ class Layout:
     classnames: tuple[str, ...]
     templates: tuple[str, ...]
     multilabel: bool = False
+    paired: bool = True
 
     @property
     def retrieval(self) -> bool:
@@ -67,7 +69,7 @@ class Layout:
         return digest(self.folder.version(self.of_split(split)), self.classnames, self.templates, *kind)
 
 
-def read_layout(folder: Folder) -> Layout | None:
+def read_layout(folder: Folder, *, paired: bool = True) -> Layout | None:
     """Read the small files of a data set folder; None if it is not in this layout.
 
     Raises:
@@ -78,6 +80,8 @@ def read_layout(folder: Folder) -> Layout | None:
     if not splits:
         return None
     shards = {split: _shards(folder, split, names) for split in splits}
+    if not paired:
+        return Layout(folder, shards, (), (), paired=False)
     kind = read_text(folder, TYPE).strip().lower() if TYPE in names else ""
     if kind == "retrieval":
         return Layout(folder, shards, (), ())
@@ -108,11 +112,14 @@ class LayoutShard:
             yield Sample(group.key, group.image, self._captions(group))
 
     def _captions(self, group: Group) -> tuple[str, ...]:
+        if not self.layout.paired:
+            return ()
         if "txt" in group.members:
             return lines(group.members["txt"].decode("utf-8", "replace"))
         if self.layout.classnames:
             classes = self.layout.classes_of(group)
-            return tuple(text for index in classes for text in prompts(self.layout, index))
+            texts = (text for index in classes for text in prompts(self.layout, index))
+            return tuple(text for text in texts if text.strip())
         if "cls" in group.members:
             raise DataError(
                 f"{self.layout.folder.where}: {group.key} has a class but no caption, "
@@ -155,14 +162,12 @@ def _shards(folder: Folder, split: str, names: set[str]) -> tuple[str, ...]:
 
 
 def _classnames(folder: Folder) -> tuple[str, ...]:
-    # A line is a class even where names repeat or hold odd white space; only trailing blank lines are none.
-    names = [line.strip() for line in read_text(folder, CLASSNAMES).rstrip().splitlines()]
-    if not all(names):
-        blank = [f"line {number}" for number, name in enumerate(names, 1) if not name]
-        raise DataError(
-            f"{folder.where}/{CLASSNAMES} has blank lines (a class each):{listed(blank or ['line 1'])}"
-        )
-    return tuple(names)
+    # A line is a class, be its name repeated or blank: in CLIP_benchmark's clevr_closest_object_distance the
+    # distance between near and distant has no name. Only blank lines at the end are none.
+    names = tuple(line.strip() for line in read_text(folder, CLASSNAMES).rstrip().splitlines())
+    if not names:
+        raise DataError(f"{folder.where}/{CLASSNAMES} names no class: write one a line.")
+    return names
 
 
 def _templates(folder: Folder) -> tuple[str, ...]:

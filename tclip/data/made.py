@@ -6,6 +6,7 @@ line of MAKERS.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from operator import length_hint
 from typing import Any
 
 from PIL import Image
@@ -39,7 +40,7 @@ def make(image: Image.Image, sample: Sample, epoch: int) -> Image.Image:
 
 
 @dataclass(frozen=True)
-class _Made:
+class MadeShard:
     """A shard whose samples are to be made once they are decoded."""
 
     shard: Shard
@@ -47,10 +48,15 @@ class _Made:
 
     @property
     def name(self) -> str:
+        """Name of the shard within its source."""
         return self.shard.name
 
     def __iter__(self) -> Iterator[Sample]:
+        """Yield the samples, each with the maker's name."""
         return (replace(sample, maker=self.maker) for sample in self.shard)
+
+    def __length_hint__(self) -> int:
+        return length_hint(self.shard)
 
 
 class Made(PairSource):
@@ -62,9 +68,9 @@ class Made(PairSource):
         self._source = source
         self._maker = maker
 
-    def shards(self) -> Sequence[_Made]:
+    def shards(self) -> Sequence[MadeShard]:
         """Return the other source's shards."""
-        return [_Made(shard, self._maker) for shard in self._source.shards()]
+        return [MadeShard(shard, self._maker) for shard in self._source.shards()]
 
     def fingerprint(self) -> str:
         """Return a hash of the other source and of what is made of it."""

@@ -34,13 +34,15 @@ def open_pairs(spec: str, split: str = "train") -> PairSource:
     return source
 
 
-def find_source(spec: str, split: str) -> PairSource | None:
+def find_source(spec: str, split: str, *, paired: bool = True) -> PairSource | None:
     """Return what the first reader that knows the spec makes of it; None if no reader does.
+
+    With `paired` false, images alone are read: captions and classes are neither needed nor looked at.
 
     Raises:
         DataError: a reader knows it, but it is broken or lacks the split.
     """
-    found = (reader(spec, split) for reader in READERS)
+    found = (reader(spec, split, paired) for reader in READERS)
     return next((source for source in found if source is not None), None)
 
 
@@ -61,13 +63,13 @@ def find_folder(spec: str) -> tuple[Folder | None, str | None]:
     return None, None
 
 
-def _open_folder(spec: str, split: str) -> PairSource | None:
+def _open_folder(spec: str, split: str, paired: bool) -> PairSource | None:
     folder, pattern = find_folder(spec)
     if folder is None:
         return None
-    if pattern is None and (layout := read_layout(folder)) is not None:
+    if pattern is None and (layout := read_layout(folder, paired=paired)) is not None:
         return LayoutSource(spec, layout, split)
-    source = open_tars(spec, folder, split, pattern)
+    source = open_tars(spec, folder, split, pattern, paired=paired)
     if source is None and not Path(spec).is_dir():
         raise DataError(
             f"{folder.where} holds no tar shards: for other kinds of data sets write datasets://owner/name."
@@ -93,9 +95,9 @@ def not_known(spec: str) -> str:
     return f'"{spec}" does not exist: give a file or folder, or hf://owner/name for data on the Hub.{hint}'
 
 
-READERS: tuple[Callable[[str, str], PairSource | None], ...] = (
+READERS: tuple[Callable[[str, str, bool], PairSource | None], ...] = (
     open_rows,
-    lambda spec, _: open_pattern(spec),
+    lambda spec, _, paired: open_pattern(spec, paired=paired),
     _open_folder,
     open_table,
 )

@@ -24,13 +24,14 @@ SPEC = re.compile(r"datasets://(?P<id>[^@:]+)(?:@(?P<revision>[^:]+))?(?::(?P<co
 
 @dataclass(frozen=True)
 class RowShard:
-    """One shard of a streamed data set."""
+    """One shard of a streamed data set; `length` is about its number of rows, 0 where it is not told."""
 
     id: str
     rows: Any
     name: str
     image: str
-    text: str
+    text: str | None
+    length: int
 
     def __iter__(self) -> Iterator[Sample]:
         """Yield the rows as samples.
@@ -40,15 +41,17 @@ class RowShard:
         """
         with hub_errors(self.id, None):
             for number, row in enumerate(self.rows):
-                yield Sample(
-                    f"{self.name}[{number}]", _image_bytes(row[self.image]), _captions(row[self.text])
-                )
+                captions = _captions(row[self.text]) if self.text else ()
+                yield Sample(f"{self.name}[{number}]", _image_bytes(row[self.image]), captions)
+
+    def __length_hint__(self) -> int:
+        return self.length
 
 
 class RowSource(PairSource):
     """Pairs from the rows of one split."""
 
-    def __init__(self, spec: str, split: str) -> None:
+    def __init__(self, spec: str, split: str, paired: bool) -> None:
         """Ask for the data set's description; rows are read later.
 
         Raises:
@@ -62,6 +65,7 @@ class RowSource(PairSource):
         self.spec = spec
         self.name = match["id"].rstrip("/").rsplit("/", 1)[-1]
         self._id, self._config, self._split = match["id"], match["config"], split
+        self._paired = paired
         self._version = _version(match["id"], match["revision"])
         self._rows = _load(match["id"], match["config"], self._revision(), split)
 
@@ -71,7 +75,11 @@ class RowSource(PairSource):
         parts = [self._rows.shard(num_shards=count, index=index) for index in range(count)]
         names = [f"{self._split}-{index}" for index in range(count)]
         image, text = self._columns()
-        return [RowShard(self._id, part, name, image, text) for part, name in zip(parts, names, strict=True)]
+        length = self._length()
+        return [
+            RowShard(self._id, part, name, image, text, length)
+            for part, name in zip(parts, names, strict=True)
+        ]
 
     def fingerprint(self) -> str:
         """Return a hash over the commit, or over a local folder's files, and config and split."""
@@ -80,20 +88,26 @@ class RowSource(PairSource):
     def _revision(self) -> str | None:
         return None if Path(self._id).exists() else self._version
 
-    def _columns(self) -> tuple[str, str]:
+    def _columns(self) -> tuple[str, str | None]:
         columns = list(self._rows.column_names or ())
-        chosen = [next((name for name in known if name in columns), "") for known in (IMAGE_COLUMNS, TEXTS)]
+        wanted = (IMAGE_COLUMNS, TEXTS) if self._paired else (IMAGE_COLUMNS,)
+        chosen = [next((name for name in known if name in columns), "") for known in wanted]
         if not all(chosen):
             raise DataError(
                 f'"{self.spec}" has the columns {", ".join(columns)}: one must be called '
-                f"{' or '.join(IMAGE_COLUMNS)}, and one {' or '.join(TEXTS)}."
+                f"{', and one '.join(' or '.join(known) for known in wanted)}."
             )
-        return chosen[0], chosen[1]
+        return chosen[0], chosen[1] if self._paired else None
+
+    def _length(self) -> int:
+        """About the number of rows in a shard, 0 where the data set does not tell."""
+        told = (self._rows.info.splits or {}).get(self._split)
+        return (told.num_examples or 0) // self._rows.num_shards if told else 0
 
 
-def open_rows(spec: str, split: str) -> RowSource | None:
+def open_rows(spec: str, split: str, paired: bool) -> RowSource | None:
     """Open a datasets:// address; None if the spec is another."""
-    return RowSource(spec, split) if spec.startswith(SCHEME) else None
+    return RowSource(spec, split, paired) if spec.startswith(SCHEME) else None
 
 
 def _version(name: str, revision: str | None) -> str:

@@ -30,14 +30,17 @@ class Sample:
 
 @runtime_checkable  # for the shape-and-type checks of the tests
 class Shard(Protocol):
-    """A part of a source that is read front to back; iterating twice gives the same samples."""
+    """A part of a source that is read front to back; iterating twice gives the same samples.
+
+    One that knows about how many they are says so as Python's own iterables do: `__len__`, `__length_hint__`.
+    """
 
     @property
     def name(self) -> str:
         """Name of the shard within its source."""
 
     def __iter__(self) -> Iterator[Sample]:
-        """Yield the samples in the order they are stored; raise DataError if they cannot be read."""
+        """Yield the samples, always in the same order; raise DataError if they cannot be read."""
 
 
 class PairSource(ABC):
@@ -71,7 +74,7 @@ class PairSource(ABC):
             )
 
     def __iter__(self) -> Iterator[Sample]:
-        """Yield every sample once, in stored order."""
+        """Yield every sample once, shard by shard."""
         for shard in self.shards():
             yield from shard
 

@@ -22,27 +22,29 @@ class TarShard:
 
     folder: Folder
     name: str
+    paired: bool
 
     def __iter__(self) -> Iterator[Sample]:
         """Yield the samples of the tar."""
         for group in read_groups(self.folder, self.name):
-            yield Sample(group.key, group.image, captions(group))
+            yield Sample(group.key, group.image, captions(group) if self.paired else ())
 
 
 class ShardSource(PairSource):
     """Pairs from tars of one folder or repository."""
 
-    def __init__(self, spec: str, folder: Folder, names: Sequence[str]) -> None:
+    def __init__(self, spec: str, folder: Folder, names: Sequence[str], *, paired: bool) -> None:
         if not names:
             raise DataError(f'"{spec}" holds no tar shards ({", ".join(ARCHIVES)}).')
         self.spec = spec
         self.name = folder.name
         self._folder = folder
         self._names = tuple(names)
+        self._paired = paired
 
     def shards(self) -> Sequence[TarShard]:
         """Return the tars in order of name, or of the pattern."""
-        return [TarShard(self._folder, name) for name in self._names]
+        return [TarShard(self._folder, name, self._paired) for name in self._names]
 
     def fingerprint(self) -> str:
         """Return a hash over the shards' names, sizes and times, or over the commit."""
@@ -62,21 +64,24 @@ def captions(group: Group) -> tuple[str, ...]:
     return next((lines(value) for key in CAPTION_KEYS if isinstance(value := record.get(key), str)), ())
 
 
-def open_pattern(spec: str) -> ShardSource | None:
+def open_pattern(spec: str, *, paired: bool) -> ShardSource | None:
     """Open a local .tar, or a glob or brace pattern of tars; None if the spec is neither."""
     path = Path(spec)
     if path.is_file() and spec.lower().endswith(ARCHIVES):
-        return ShardSource(spec, LocalFolder(path.parent), [path.name])
+        return ShardSource(spec, LocalFolder(path.parent), [path.name], paired=paired)
     if path.exists() or "://" in spec or not any(mark in spec for mark in "*?[{"):
         return None
     paths = expand(spec)
     if strays := [str(path) for path in paths if not path.name.lower().endswith(ARCHIVES)]:
         raise DataError(f'"{spec}" names files that are no tar shards, such as {strays[0]}.')
     root = _common_folder(paths)
-    return ShardSource(spec, LocalFolder(root), [path.relative_to(root).as_posix() for path in paths])
+    names = [path.relative_to(root).as_posix() for path in paths]
+    return ShardSource(spec, LocalFolder(root), names, paired=paired)
 
 
-def open_tars(spec: str, folder: Folder, split: str, pattern: str | None = None) -> ShardSource | None:
+def open_tars(
+    spec: str, folder: Folder, split: str, pattern: str | None = None, *, paired: bool
+) -> ShardSource | None:
     """Open the tars of a folder: those of a split where names tell splits, or those of a pattern."""
     tars = [name for name in folder.names() if name.lower().endswith(ARCHIVES)]
     if pattern is not None:
@@ -85,8 +90,8 @@ def open_tars(spec: str, folder: Folder, split: str, pattern: str | None = None)
             raise DataError(
                 f'{folder.where} has no tar shard like "{pattern}", among {len(tars)} of other names.'
             )
-        return ShardSource(spec, folder, chosen)
-    return ShardSource(spec, folder, in_split(tars, split, folder.where)) if tars else None
+        return ShardSource(spec, folder, chosen, paired=paired)
+    return ShardSource(spec, folder, in_split(tars, split, folder.where), paired=paired) if tars else None
 
 
 def _common_folder(paths: Sequence[Path]) -> Path:

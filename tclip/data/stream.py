@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from tclip.data.sample import PairSource, Sample, Shard, derived, digest
+from tclip.data.mixture import Mixture
+from tclip.data.sample import PairSource, Sample, derived, digest
 from tclip.data.screen import Tally, flaw
 from tclip.errors import DataError
 
-OPEN_SHARDS = 8  # read side by side, so that neighbours in a shard, or in a source, do not stay neighbours
 SPARES = 8  # samples handed out beyond a slice, to stand in for those that cannot be decoded
 
 
@@ -29,8 +29,9 @@ class Draw:
 class PairStream:
     """Good samples of all sources in shuffled order, epoch after epoch.
 
-    An epoch yields every good sample once. Memory is bounded by the shuffle buffer (encoded samples) and
-    one global batch. Keys get the name of their source in front, so they are unique over all sources.
+    An epoch yields every good sample once, of all sources side by side (mixture.py). Memory is bounded by
+    the shuffle buffer (encoded samples) and one global batch. Keys get the name of their source in front,
+    so they are unique over all sources.
     With `paired` false, captions are not asked for: images alone, whose keys begin with "images/".
     """
 
@@ -54,6 +55,7 @@ class PairStream:
         self.rank = rank
         self.world_size = world_size
         self.paired = paired
+        self._mixture = Mixture(self.sources)
 
     def fingerprint(self) -> str:
         """Return a hex hash of the data, whatever the seed and the number of processes."""
@@ -122,30 +124,14 @@ class PairStream:
             batch = batch[whole:]
 
     def _good(self, epoch: int, tally: Tally) -> Iterator[Sample]:
-        for sample in self._interleaved(epoch):
+        names = self._names()
+        for source, stored in self._mixture.epoch(epoch, self.seed):
+            sample = replace(stored, key=f"{names[source]}/{stored.key}")
             if (reason := flaw(sample, paired=self.paired)) is not None:
                 tally.bad(sample.key, reason)
                 continue
             tally.good()
             yield sample
-
-    def _interleaved(self, epoch: int) -> Iterator[Sample]:
-        rng = derived("shards", self.seed, epoch)
-        waiting = [
-            (name, shard)
-            for name, source in zip(self._names(), self.sources, strict=True)
-            for shard in source.shards()
-        ]
-        rng.shuffle(waiting)
-        reading = [_keyed(*waiting.pop()) for _ in range(min(OPEN_SHARDS, len(waiting)))]
-        while reading:
-            place = rng.randrange(len(reading))
-            if (sample := next(reading[place], None)) is not None:
-                yield sample
-            elif waiting:
-                reading[place] = _keyed(*waiting.pop())
-            else:
-                reading.pop(place)
 
     def _names(self) -> list[str]:
         seen = Counter[str]()
@@ -155,8 +141,3 @@ class PairStream:
             name = source.name if seen[source.name] == 1 else f"{source.name}#{seen[source.name]}"
             names.append(name if self.paired else f"images/{name}")
         return names
-
-
-def _keyed(name: str, shard: Shard) -> Iterator[Sample]:
-    for sample in shard:
-        yield replace(sample, key=f"{name}/{sample.key}")

@@ -11,6 +11,13 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from lzma import LZMAError
+from tarfile import (  # type: ignore[attr-defined]  # typeshed lacks some
+    EmptyHeaderError,
+    EOFHeaderError,
+    HeaderError,
+    ReadError,
+    TruncatedHeaderError,
+)
 from typing import BinaryIO, cast
 
 from tclip.data.folders import Folder, Readable
@@ -60,8 +67,36 @@ def split_name(name: str) -> tuple[str, str]:
     return (folder + slash + stem if stem else "", extension.lower())
 
 
+class _Header(tarfile.TarInfo):
+    """A header that must be whole: tarfile takes a damaged one, or none at all, for the end of the archive.
+
+    Only a block of zeros is one. What lacks it was cut off, and who knows how many samples with it.
+    """
+
+    @classmethod
+    def fromtarfile(cls, tar: tarfile.TarFile) -> "_Header":
+        """Read the next header.
+
+        Raises:
+            HeaderError: it is the block of zeros that ends an archive.
+            ReadError: it is damaged, or the file ends where it should stand.
+        """
+        try:
+            return super().fromtarfile(tar)
+        except EOFHeaderError:
+            raise
+        except (EmptyHeaderError, TruncatedHeaderError) as error:
+            raise ReadError(
+                f"it breaks off at byte {tar.offset} without the zeros that end a tar, as after a download "
+                "that was cut short or a writer that was not closed"
+            ) from error
+        except HeaderError as error:
+            raise ReadError(f"what stands at byte {tar.offset} is no header of a tar") from error
+
+
 def _members(stream: Readable) -> Iterator[tuple[str, bytes]]:
-    with tarfile.open(fileobj=cast(BinaryIO, stream), mode="r|*", bufsize=1 << 16) as tar:
+    file = cast(BinaryIO, stream)
+    with tarfile.open(fileobj=file, mode="r|*", bufsize=1 << 16, tarinfo=_Header) as tar:
         while (info := tar.next()) is not None:
             tar.members.clear()  # type: ignore[attr-defined]  # tarfile keeps every header otherwise
             if not info.isreg():
@@ -78,12 +113,12 @@ def _members(stream: Readable) -> Iterator[tuple[str, bytes]]:
 
 
 def _refuse_rest(tar: tarfile.TarFile) -> None:
-    # tarfile takes a damaged header for the end of the archive: only zeros may follow the real one.
+    # Two tars one behind the other would pass for the first: only zeros may follow the end.
     rest = tar.fileobj
     assert rest is not None
     while block := rest.read(1 << 16):
         if any(block):
-            raise tarfile.ReadError(f"data follow the end of the archive near byte {tar.offset}")
+            raise ReadError(f"data follow the end of the archive near byte {tar.offset}")
 
 
 def _grouped(members: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, dict[str, bytes]]]:

@@ -1,5 +1,7 @@
 import pytest
 
+from tclip.data.folders import LocalFolder
+from tclip.data.layout import read_layout
 from tclip.data.pairs import open_pairs
 from tclip.errors import DataError
 
@@ -46,6 +48,22 @@ def test_class_names_and_templates_are_in_the_fingerprint(tmp_path):
     assert open_pairs(str(root)).fingerprint() != before
 
 
+def test_a_blank_line_between_names_is_a_class(tmp_path):
+    """Of CLIP_benchmark's vtab/clevr_closest_object_distance, as its exporter writes it."""
+    names, templates = "very nearby\nnearby\nnear\n\ndistant\nvery distant\n", "{c} shapes.\n{c}\n"
+    root = classes(tmp_path, class_members([5, 3]), names, templates)
+    layout = read_layout(LocalFolder(root))
+    assert layout.classnames == ("very nearby", "nearby", "near", "", "distant", "very distant")
+    captions = [sample.captions for sample in open_pairs(str(root))]
+    assert captions == [("very distant shapes.", "very distant"), (" shapes.",)]  # none that says nothing
+
+
+def test_blank_lines_at_the_end_are_no_classes(tmp_path):
+    root = classes(tmp_path, class_members([2]), names="cat\ndog\n\n")
+    with pytest.raises(DataError, match="s0000 has"):
+        list(open_pairs(str(root)))
+
+
 @pytest.mark.parametrize("label", ["2", "-1", "x", "", "1.0", "²"])
 def test_a_class_out_of_range_is_named(tmp_path, label):
     members = [("s1.jpg", picture(1)), ("s1.cls", label.encode())]
@@ -80,8 +98,8 @@ def test_missing_shards_are_listed(tmp_path):
 def test_bad_small_files_are_refused(tmp_path):
     with pytest.raises(DataError, match="must hold"):
         open_pairs(str(classes(tmp_path / "a", class_members([0]), templates="a {c}\na photo\n")))
-    with pytest.raises(DataError, match=r"blank lines.*\n  line 2"):
-        open_pairs(str(classes(tmp_path / "b", class_members([0]), names="cat\n\ndog\n")))
+    with pytest.raises(DataError, match=r"b/classnames\.txt names no class: write one a line\."):
+        open_pairs(str(classes(tmp_path / "b", class_members([0]), names=" \n\n")))
     root = classes(tmp_path / "c", class_members([0]))
     (root / f"{TEMPLATES}.txt").unlink()
     with pytest.raises(DataError, match=f"no {TEMPLATES}"):

@@ -4,6 +4,8 @@ import sys
 
 import pytest
 
+from tclip.data.images import open_images
+from tclip.data.lengths import ASSUMED, lengths
 from tclip.data.pairs import open_pairs
 from tclip.errors import DataError
 from tests.hub_server import HubServer
@@ -40,6 +42,35 @@ def test_rows_are_samples_shard_by_shard(folder):
     assert samples[1].image_bytes == b"<html>"
     assert len({sample.key for sample in samples}) == 6
     assert list(source) == samples
+
+
+def test_images_alone_need_no_captions(folder):
+    for path in folder.iterdir():
+        datasets.Dataset.from_parquet(str(path)).rename_column("caption", "label").to_parquet(str(path))
+    samples = list(open_images(f"datasets://{folder}"))
+    assert [sample.captions for sample in samples] == [()] * 6
+    assert samples[0].image_bytes == picture(0)
+    for path in folder.iterdir():
+        datasets.Dataset.from_parquet(str(path)).rename_column("image", "photo").to_parquet(str(path))
+    with pytest.raises(DataError, match=r"columns photo, label: one must be called image or [a-z ]+\.$"):
+        list(open_images(f"datasets://{folder}"))
+
+
+CARD = """---
+dataset_info:
+  features:
+  - {name: image, dtype: image}
+  - {name: caption, dtype: string}
+  splits:
+  - {name: train, num_bytes: 1, num_examples: 6}
+---
+"""
+
+
+def test_shards_are_as_long_as_the_card_says(folder):
+    assert lengths(open_pairs(f"datasets://{folder}").shards()) == [ASSUMED] * 2
+    (folder / "README.md").write_text(CARD)
+    assert lengths(open_pairs(f"datasets://{folder}").shards()) == [3, 3]
 
 
 def test_splits_are_told(folder):

@@ -1,6 +1,8 @@
+from collections import Counter
+
 import pytest
 
-from tclip.data import table
+from tclip.data import pieces
 from tclip.data.pairs import open_pairs
 from tclip.errors import DataError
 
@@ -16,7 +18,7 @@ def folder(tmp_path):
 
 
 def rows_of(source):
-    return [(sample.key, sample.captions, sample.image_bytes) for sample in source]
+    return sorted((sample.key, sample.captions, sample.image_bytes) for sample in source)
 
 
 CSV = 'title,filepath\n"a, b",images/0.jpg\n"two\nlines",images/0.jpg\nlast,images/1.jpg\nback,images/0.jpg\n'
@@ -55,10 +57,21 @@ def test_shards_cut_the_table_between_samples(folder, monkeypatch, rows, kind):
         )
     whole = rows_of(open_pairs(str(folder)))
     assert [len(captions) for _, captions, _ in whole] == [2, 1, 3, 1, 2]
-    monkeypatch.setattr(table, "ROWS", rows)
+    monkeypatch.setattr(pieces, "PIECE", rows)
     source = open_pairs(str(folder))
     assert rows_of(source) == whole
     assert len(source.shards()) == -(-5 // rows)
+
+
+def test_any_piece_is_from_all_over_the_table(folder):
+    (folder / "t.csv").write_text(
+        "image,text\n" + "".join(f"images/{n}.jpg,c{c}\n" for c in range(4) for n in [1, 2] * 128)
+    )
+    shards = open_pairs(str(folder)).shards()
+    assert [len(shard) for shard in shards] == [256] * 4
+    for shard in shards:
+        counts = Counter(sample.captions for sample in shard)
+        assert len(counts) == 4 and max(counts.values()) < 90
 
 
 def test_columns_of_other_names_are_named_with_those_accepted(folder):
@@ -88,7 +101,7 @@ def test_a_missing_image_is_a_sample_without_bytes(folder):
     (folder / "t.csv").write_text("image,text\nimages/77.jpg,x\nimages/1.jpg,y\n")
     source = open_pairs(str(folder))
     source.check()
-    assert [bool(sample.image_bytes) for sample in source] == [False, True]
+    assert sorted(bool(sample.image_bytes) for sample in source) == [False, True]
 
 
 def test_several_tables_need_a_choice(folder):

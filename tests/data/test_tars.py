@@ -1,8 +1,11 @@
+import gzip
 import io
 import tarfile
+import tempfile
+from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tclip.data import tars
@@ -88,9 +91,56 @@ def test_a_damaged_shard_is_refused_by_name(tmp_path, damage):
         read(path)
 
 
-def test_gzip_is_read_too(tmp_path):
-    import gzip
+def whole():
+    """The bytes of a shard, and where its two blocks of zeros begin; one name takes several headers."""
+    members = [*pair_members(range(2)), ("é" * 60 + ".jpg", b"1"), ("z.txt", b"")]
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_tar(Path(folder) / "s.tar", members)
+        with tarfile.open(path) as tar:
+            last = tar.getmembers()[-1]
+        return path.read_bytes(), last.offset_data + 512 * -(-last.size // 512)
 
+
+WHOLE, END = whole()
+
+
+@given(st.integers(0, len(WHOLE)))
+@example(0)
+@example(END)  # at the end of a member, where tarfile would see the end of the archive
+@example(END - 1536)
+@example(END - 1535)  # within a header
+@example(END + 511)
+@example(END + 512)
+def test_a_shard_that_is_cut_off_anywhere_is_refused(length):
+    if length < END + 512:
+        with pytest.raises(tarfile.ReadError):
+            list(tars._members(io.BytesIO(WHOLE[:length])))
+    else:  # some writers end with one block of zeros
+        assert len(list(tars._members(io.BytesIO(WHOLE[:length])))) == 6
+
+
+@pytest.mark.parametrize("packed", [bytes, gzip.compress])
+def test_where_a_shard_breaks_off_and_what_may_have_happened_is_told(tmp_path, packed):
+    (tmp_path / "s.tar").write_bytes(packed(WHOLE[:END]))
+    with pytest.raises(
+        DataError, match=rf"s\.tar is .* breaks off at byte {END} .*: fetch or make it again\.$"
+    ):
+        read(tmp_path / "s.tar")
+
+
+def test_a_damaged_header_between_members_is_told(tmp_path):
+    (tmp_path / "s.tar").write_bytes(WHOLE[:END] + b"x" * 512 + WHOLE)
+    with pytest.raises(DataError, match=f"stands at byte {END} is no header"):
+        read(tmp_path / "s.tar")
+
+
+def test_two_tars_in_one_file_are_refused(tmp_path):
+    (tmp_path / "s.tar").write_bytes(WHOLE + WHOLE)
+    with pytest.raises(DataError, match="data follow the end of the archive"):
+        read(tmp_path / "s.tar")
+
+
+def test_gzip_is_read_too(tmp_path):
     plain = write_tar(tmp_path / "s.tar", pair_members(range(3)))
     (tmp_path / "s.tar.gz").write_bytes(gzip.compress(plain.read_bytes()))
     assert [group.members for group in read(tmp_path / "s.tar.gz")] == [
