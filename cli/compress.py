@@ -39,7 +39,10 @@ def compress(
     ] = None,
     eval: Annotated[
         list[str] | None,
-        typer.Option(metavar="DIR", help="Data set to measure on (CLIP_benchmark layout); repeatable."),
+        typer.Option(
+            metavar="DIR",
+            help="Data set to measure on, in CLIP_benchmark's layout, or hf://owner/name; repeatable.",
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Run folder; default: runs/MODEL-RECIPE.")

@@ -8,7 +8,7 @@ import typer
 
 from tclip.cli.options import Json, Quiet, Revision, Settings, override
 from tclip.cli.show import showing
-from tclip.cli.stage import run_one_stage
+from tclip.cli.stage import open_with, run_one_stage
 from tclip.errors import UserError
 
 
@@ -87,7 +87,9 @@ def evaluate(
     """Measure zero-shot classification and retrieval, on your data or public tasks.
 
     tclip eval RUN --data DIR: the forms of a run on the data of its recipe,
-    which --data changes. Ends with their accuracy and size in one table.
+    which --data changes. Ends with their accuracy and size in one table. With
+    --form, --limit or --batch-size it is a look: the run stays as it is, but for
+    records of whole data sets.
 
     tclip eval MODEL --suite clip-benchmark-41: any model, or the forms of a run,
     on the tasks of CLIP_benchmark and on folders (--data). Each data set leaves
@@ -120,14 +122,16 @@ def evaluate(
         )
     elif not suite and _is_run(model):
         _refuse(given, ("--root", "--out", "--revision"), "a run measured without --suite has its own")
-        overrides = [
-            *override("eval.data", data),
+        kept = [*override("eval.data", data), *(settings or [])]
+        passing = [
             *override("eval.forms", forms),
             *override("eval.limit", limit),
             *override("eval.batch_size", batch_size),
-            *(settings or []),
         ]
-        run_one_stage(Path(model), "eval", overrides, json=json, quiet=quiet)
+        if passing:
+            _look(Path(model), [*kept, *passing], json=json, quiet=quiet)
+        else:
+            run_one_stage(Path(model), "eval", kept, json=json, quiet=quiet)
     else:
         unfit = ("--set", "--revision") if _is_run(model) else ("--set", "--form")
         _refuse(given, unfit, "a suite does not go by a recipe" if _is_run(model) else f"{model} is no run")
@@ -135,6 +139,8 @@ def evaluate(
             from tclip.evaluate.measure import Settings as HowMuch
             from tclip.evaluate.suite.run import evaluate_suite
 
+            if _is_run(model):
+                _check_ready(Path(model), forms)
             evaluate_suite(
                 model,
                 suite or [],
@@ -148,11 +154,34 @@ def evaluate(
             )
 
 
+def _look(folder: Path, overrides: list[str], *, json: bool, quiet: bool) -> None:
+    run = open_with(folder, "eval", overrides)
+    with showing(json=json, quiet=quiet) as progress:
+        from tclip.evaluate.stage import evaluate_once
+        from tclip.pipeline import check_ready
+
+        check_ready(run, "eval")
+        evaluate_once(run, progress)
+
+
 def _compare(one: str, other: str, *, json: bool, quiet: bool) -> None:
     with showing(json=json, quiet=quiet) as progress:
         from tclip.evaluate.suite.compare import compare_results
 
         compare_results(one, other, progress)
+
+
+def _check_ready(folder: Path, forms: list[str]) -> None:
+    from tclip.evaluate.subject import forms_of
+    from tclip.pipeline import check_ready
+    from tclip.run import open_run
+
+    run = open_run(folder)
+    measured = forms_of(run, forms)
+    if {"packed", "onnx"} & set(measured):
+        check_ready(run, "eval")
+    elif "trained" in measured:
+        check_ready(run, "pack")  # it needs all that packing needs
 
 
 def _is_run(model: str) -> bool:

@@ -28,12 +28,14 @@ class Stage:
         module, function: where it is found.
         keys: sections of the recipe, or parts of one.
         rated_keys: what it also depends on where quantize.budget or max_cost is set.
+        check: a function beside it that looks at the recipe's data before any stage is run, or "".
     """
 
     module: str
     function: str
     keys: tuple[str, ...]
     rated_keys: tuple[str, ...] = ()
+    check: str = ""
 
     def keys_for(self, recipe: Recipe) -> tuple[str, ...]:
         """Return the keys of a recipe that the stage's result depends on."""
@@ -49,6 +51,11 @@ class Stage:
     def load(self) -> StageFunction:
         """Import the stage's function; torch and its kin come in only here."""
         return getattr(import_module(self.module), self.function)
+
+    def look(self, recipe: Recipe) -> None:
+        """Raise what the stage's check raises: a mistake that would else show hours later."""
+        if self.check:
+            getattr(import_module(self.module), self.check)(recipe)
 
 
 STAGES: dict[str, Stage] = {
@@ -70,7 +77,7 @@ STAGES: dict[str, Stage] = {
     ),
     "pack": Stage("tclip.packed.stage", "pack", ("pack",)),
     "export": Stage("tclip.export.stage", "export", ("export",)),
-    "eval": Stage("tclip.evaluate.stage", "evaluate_run", ("eval",)),
+    "eval": Stage("tclip.evaluate.stage", "evaluate_run", ("eval",), check="check_sets"),
 }
 
 
@@ -93,10 +100,13 @@ def compress(
     """
     check_recipe(recipe)
     check_fit(recipe)
+    names = STAGE_ORDER[: STAGE_ORDER.index(last) + 1]
+    for name in names:
+        STAGES[name].look(recipe)
     run = create_run(folder, recipe, resume=resume)
     check_model(run)
     progress.note(f"The run folder: {run.folder}")
-    for name in STAGE_ORDER[: STAGE_ORDER.index(last) + 1]:
+    for name in names:
         if _is_finished(run, name):
             progress.note(f"{name}: finished before")
             _show_again(run, name, progress)

@@ -92,7 +92,7 @@ class Run:
             ) from error
 
     def begin(self, stage: str) -> None:
-        """Say that from here on a stage changes what the folder holds; each stage calls it, as late as it can.
+        """Say that from here on a stage changes what the folder holds; each calls it, as late as it can.
 
         The folder's recipe becomes this one, and records of the stage and of those after it are taken back:
         what stops half way must not pass for finished. What is refused before leaves the folder as it was.

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tclip import pipeline
-from tclip.errors import ModelError, RecipeError, UserError
+from tclip.errors import DataError, ModelError, RecipeError, UserError
 from tclip.pipeline import (
     STAGES,
     Stage,
@@ -165,6 +165,16 @@ def test_a_recipe_that_cannot_run_makes_no_folder(tmp_path: Path, ran: list[str]
         compress(recipe(tmp_path, data={"train": ["./nowhere"]}), tmp_path / "run", Collected())
     assert not (tmp_path / "run").exists()
     assert ran == []
+
+
+def test_an_evaluation_set_is_looked_at_before_hours_of_work(tmp_path: Path, ran: list[str]) -> None:
+    (tmp_path / "pictures" / "cats").mkdir(parents=True)
+    made = recipe(tmp_path, eval={"data": [str(tmp_path / "pictures")]})
+    with pytest.raises(DataError, match="is not in CLIP_benchmark's layout"):
+        compress(made, tmp_path / "run", Collected())
+    assert not (tmp_path / "run").exists()
+    compress(made, tmp_path / "run", Collected(), last="pack")
+    assert ran == ORDER[:3]
 
 
 def test_of_several_processes_the_others_only_train(

@@ -3,6 +3,7 @@
 C classes, E embedding.
 """
 
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,12 +12,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tclip.cache import cache_folder, cache_key
-from tclip.errors import DataError, first_line
-from tclip.evaluate.encoder import Encoder
+from tclip.errors import first_line
+from tclip.evaluate.encoder import EMBEDDING_VERSION, Encoder
 from tclip.evaluate.zeroshot import build_classifier
 from tclip.run import write_whole
 
 NAME = "classifier"
+
+log = logging.getLogger("tclip.evaluate")
 
 
 def kept_classifier(
@@ -24,18 +27,19 @@ def kept_classifier(
 ) -> tuple[Float[Tensor, "C E"], dict[str, float]]:
     """Return one vector a class, from the cache where it is known; where not, also texts_per_second.
 
+    A cache that cannot be read or written is told in the log, and harms nothing.
+
     Args:
         encoder: embeds the prompts.
         prompts: the texts of every class, at least one each.
         weights: identifies the encoder; "": nothing is kept.
         batch_size: texts at a time.
-
-    Raises:
-        DataError: the cache cannot be read or written.
     """
-    path = cache_folder() / "classifiers" / f"{cache_key(weights=weights, prompts=list(prompts))}.safetensors"
-    if weights and path.is_file():
-        return _read(path), {}
+    key = cache_key(weights=weights, prompts=list(prompts), embedding_version=EMBEDDING_VERSION)
+    path = cache_folder() / "classifiers" / f"{key}.safetensors"
+    kept_CE = _read(path) if weights else None
+    if kept_CE is not None:
+        return kept_CE, {}
     began = time.monotonic()
     classifier_CE = build_classifier(encoder, prompts, batch_size)
     throughput = {"texts_per_second": sum(map(len, prompts)) / (time.monotonic() - began)}
@@ -44,14 +48,17 @@ def kept_classifier(
     return classifier_CE, throughput
 
 
-def _read(path: Path) -> Float[Tensor, "C E"]:
+def _read(path: Path) -> Float[Tensor, "C E"] | None:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         return load_file(path)[NAME]
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except (OSError, SafetensorError, KeyError) as error:
-        raise DataError(f"The kept classifier {path} is damaged ({first_line(error)}): delete it.") from error
+        log.warning("the kept classifier %s cannot be read (%s): it is made again", path, first_line(error))
+        return None
 
 
 def _write(classifier_CE: Float[Tensor, "C E"], path: Path) -> None:
@@ -60,7 +67,9 @@ def _write(classifier_CE: Float[Tensor, "C E"], path: Path) -> None:
     try:
         write_whole(path, save({NAME: classifier_CE.contiguous()}))
     except OSError as error:
-        raise DataError(
-            f"The classifier cannot be kept in {path.parent} ({first_line(error)}): name another folder in "
-            "TCLIP_CACHE."
-        ) from error
+        log.warning(
+            "the classifier is not kept for the next time, %s cannot be written (%s): name another folder in "
+            "TCLIP_CACHE",
+            path.parent,
+            first_line(error),
+        )

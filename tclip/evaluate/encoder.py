@@ -5,6 +5,7 @@ B batch, E embedding.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -16,6 +17,11 @@ from torch import Tensor
 
 from tclip.data.prefetch import prefetch
 from tclip.errors import ModelError
+from tclip.models.preprocessor import in_parts
+
+# Raise it when the same weights come to embed the same pictures or texts in another way: what was measured
+# before is then measured anew.
+EMBEDDING_VERSION = 1
 
 T = TypeVar("T")
 Embeddings = Tensor | np.ndarray
@@ -132,14 +138,17 @@ class ClipEncoder:
 class Tower:
     """One tower in two steps: `prepare`, for other threads to do ahead, and `embed`."""
 
-    prepare: Callable[[list[Any]], Any]
+    prepare: Callable[[Any], Any]
     embed: Callable[[Any], Embeddings]
 
 
 def image_tower(encoder: Encoder) -> Tower:
-    """Return how an encoder embeds images; one that is no Split does it all in the second step."""
+    """Return how an encoder embeds images; one that is no Split does it all in the second step.
+
+    `prepare` of a Split takes images as it needs them, so that a generator may decode them as it goes.
+    """
     if isinstance(encoder, Split):
-        return Tower(encoder.prepare_images, encoder.embed_image_inputs)
+        return Tower(partial(in_parts, encoder.prepare_images), encoder.embed_image_inputs)
     return Tower(list, encoder.embed_images)
 
 

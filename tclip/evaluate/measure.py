@@ -5,7 +5,8 @@ from pathlib import Path
 
 from tclip.data.eval_sets import EvalSet
 from tclip.errors import DataError
-from tclip.evaluate.outcomes import write_outcome
+from tclip.evaluate.encoder import EMBEDDING_VERSION
+from tclip.evaluate.outcomes import read_outcome, write_outcome
 from tclip.evaluate.record import Record, read_record, write_record
 from tclip.evaluate.run import evaluate
 from tclip.evaluate.subject import Subject
@@ -24,7 +25,7 @@ class Settings:
 def measured(
     subject: Subject, eval_set: EvalSet, path: Path, settings: Settings, progress: Progress, what: str = ""
 ) -> Record:
-    """Return the record at a path if it is of these weights and data, else measure and write it.
+    """Return the record at a path if it is whole and of these weights and data, else measure and write it.
 
     What became of every sample lies beside it, as safetensors.
 
@@ -41,12 +42,13 @@ def measured(
         ModelError: the model cannot be loaded, or its embeddings are not finite.
     """
     title = f"eval {subject.form} on {eval_set.name}{what}"
-    kept = _kept(path)
-    if kept and (kept.weights, kept.data, kept.limit) == (
-        subject.weights,
-        eval_set.fingerprint(),
-        settings.limit,
-    ):
+    try:
+        kept = _kept(path)
+    except DataError:
+        progress.note(f"{title}: measured again, since {path} or the file beside it is damaged")
+        kept = None
+    now = (subject.weights, eval_set.fingerprint(), settings.limit, EMBEDDING_VERSION)
+    if kept and (kept.weights, kept.data, kept.limit, kept.embedding_version) == now:
         progress.note(f"{title}: measured before")
         return kept
     encoder = subject.encoder
@@ -73,14 +75,18 @@ def outcome_path(path: Path) -> Path:
 
 def measurement_id(record: Record) -> str:
     """Return what a record and its outcome have in common, and no other measurement has."""
-    return fingerprint(record.weights, record.samples)
+    told_since = [part for part in (record.images, record.prompts) if part]  # older records tell neither
+    return fingerprint(record.weights, record.samples, *told_since)
 
 
 def _kept(path: Path) -> Record | None:
-    """Return an earlier record that is whole; one that is not is measured again."""
+    """Return an earlier record, if it is there with what became of every sample.
+
+    Raises:
+        DataError: one of the two files is damaged, or they are not of one measurement.
+    """
     if not (path.is_file() and outcome_path(path).is_file()):
         return None
-    try:
-        return read_record(path)
-    except DataError:
-        return None
+    record = read_record(path)
+    read_outcome(outcome_path(path), measurement_id(record))
+    return record

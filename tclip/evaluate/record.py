@@ -28,7 +28,10 @@ class Record:
         weights: identifies the weights that were measured; "" if it is not known.
         data: identifies the data that they were measured on.
         limit: no more than the first so many images were looked at.
-        samples: identifies the images and their answers, wherever they lay.
+        samples: identifies the answers by the keys of their images, wherever they lay.
+        images: identifies the images by their bytes; "" in older records.
+        prompts: identifies class names and templates; "" where there are none, and in older records.
+        embedding_version: of tclip's way to embed, see `encoder.EMBEDDING_VERSION`.
     """
 
     dataset: str
@@ -45,6 +48,23 @@ class Record:
     data: str = ""
     limit: int | None = None
     samples: str = ""
+    images: str = ""
+    prompts: str = ""
+    embedding_version: int = 1
+
+
+def other_data(one: Record, other: Record) -> str:
+    """Return what two measurements on data sets of one name were on instead of the same data, or "".
+
+    What an older record does not tell counts as the same.
+    """
+    if one.samples != other.samples:
+        return "other samples"
+    if one.images and other.images and one.images != other.images:
+        return "other pictures"
+    if one.prompts and other.prompts and one.prompts != other.prompts:
+        return "other class names or templates"
+    return ""
 
 
 def write_record(record: Record, path: Path) -> None:

@@ -1,13 +1,10 @@
-"""Measure an encoder on an evaluation set: images are streamed, only their embeddings are kept.
+"""Measure an encoder on an evaluation set.
 
 M images, T texts, C classes, E embedding.
 """
 
-import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
 from typing import NamedTuple
 
 import torch
@@ -15,20 +12,16 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from tclip.data.eval_sets import EvalSample, EvalSet
-from tclip.data.prefetch import map_ahead, prefetch
 from tclip.data.sample import digest
-from tclip.errors import DataError
 from tclip.evaluate.classifiers import kept_classifier
 from tclip.evaluate.confidence import confidences, expected_calibration_error
-from tclip.evaluate.encoder import Encoder, Scaled, batched, embed, embed_all_texts, image_tower
+from tclip.evaluate.encoder import EMBEDDING_VERSION, Encoder, Scaled, embed_all_texts
+from tclip.evaluate.images import Embedded, Progress, embed_images
 from tclip.evaluate.multilabel import rank_pictures
 from tclip.evaluate.outcomes import Outcome, metrics_of
 from tclip.evaluate.record import Record
 from tclip.evaluate.retrieval import retrieve
 from tclip.evaluate.zeroshot import TOP, classify
-
-Progress = Callable[[int], object]  # called with the number of images done so far
-DECODERS = 8  # threads at most
 
 
 class Measurement(NamedTuple):
@@ -49,15 +42,19 @@ class _Work:
     limit: int | None
     progress: Progress | None
 
+    def embed_images(self) -> Embedded:
+        """Return the embeddings of the images."""
+        return embed_images(self.encoder, self.eval_set, self.batch_size, self.limit, self.progress)
+
 
 @dataclass(frozen=True)
 class _Scored:
-    """What came of it; samples are without their bytes."""
+    """What came of it."""
 
     outcome: Outcome
     metrics: dict[str, float]
     chance: float
-    samples: list[EvalSample]
+    images: Embedded
     throughput: dict[str, float]
 
 
@@ -92,20 +89,24 @@ def evaluate(
     began = time.monotonic()
     measure = _retrieval if eval_set.task == "zeroshot_retrieval" else _classification
     scored = measure(_Work(encoder, eval_set, weights, batch_size, limit, progress))
+    images = scored.images
     record = Record(
         dataset=eval_set.name,
         model=model,
         pretrained=pretrained,
         task=eval_set.task,
         metrics=scored.metrics,
-        num_samples=len(scored.samples),
+        num_samples=len(images.samples),
         seconds=time.monotonic() - began,
-        throughput=scored.throughput,
+        throughput={"images_per_second": images.per_second, **scored.throughput},
         chance=scored.chance,
         weights=weights,
         data=eval_set.fingerprint(),
         limit=limit,
-        samples=digest(*((sample.key, sample.classes, sample.captions) for sample in scored.samples)),
+        samples=digest(*((sample.key, sample.classes, sample.captions) for sample in images.samples)),
+        images=images.digest,
+        prompts=digest(eval_set.classnames, eval_set.templates) if eval_set.classnames else "",
+        embedding_version=EMBEDDING_VERSION,
     )
     return Measurement(record, scored.outcome)
 
@@ -113,18 +114,19 @@ def evaluate(
 def _classification(work: _Work) -> _Scored:
     prompts = [work.eval_set.prompts(index) for index in range(len(work.eval_set.classnames))]
     classifier_CE, throughput = kept_classifier(work.encoder, prompts, work.weights, work.batch_size)
-    image_ME, samples, images_per_second = _embed_images(work)
+    images = work.embed_images()
+    image_ME = images.embedding_ME
     if work.eval_set.multilabel:
-        target_MC = _targets(samples, len(prompts))
+        target_MC = _targets(images.samples, len(prompts))
         outcome, chance = rank_pictures(image_ME, classifier_CE, target_MC), target_MC.double().mean().item()
         metrics = metrics_of(outcome)
     else:
-        label_M = torch.tensor([sample.classes[0] for sample in samples])
+        label_M = torch.tensor([sample.classes[0] for sample in images.samples])
         outcome, chance = classify(image_ME, classifier_CE, label_M), 1 / len(prompts)
         metrics = metrics_of(outcome) | _calibration(work.encoder, image_ME, classifier_CE, outcome)
         if len(prompts) <= TOP:
             del metrics["acc5"]  # it is 1 whatever the model does
-    return _Scored(outcome, metrics, chance, samples, images_per_second | throughput)
+    return _Scored(outcome, metrics, chance, images, throughput)
 
 
 def _calibration(
@@ -146,30 +148,11 @@ def _targets(samples: list[EvalSample], num_classes: int) -> Int[Tensor, "M C"]:
 
 
 def _retrieval(work: _Work) -> _Scored:
-    image_ME, samples, throughput = _embed_images(work)
-    owner_T = torch.tensor([owner for owner, sample in enumerate(samples) for _ in sample.captions])
-    texts = [caption for sample in samples for caption in sample.captions]
+    images = work.embed_images()
+    owner_T = torch.tensor([owner for owner, sample in enumerate(images.samples) for _ in sample.captions])
+    texts = [caption for sample in images.samples for caption in sample.captions]
     began = time.monotonic()
     text_TE = embed_all_texts(work.encoder, texts, work.batch_size)
-    throughput["texts_per_second"] = len(texts) / (time.monotonic() - began)
-    outcome = retrieve(image_ME, text_TE, owner_T)
-    return _Scored(outcome, metrics_of(outcome), 1 / len(samples), samples, throughput)
-
-
-def _embed_images(work: _Work) -> tuple[Float[Tensor, "M E"], list[EvalSample], dict[str, float]]:
-    tower, began = image_tower(work.encoder), time.monotonic()
-
-    def prepare(batch: list[EvalSample]) -> tuple[list[EvalSample], object]:
-        # The encoded images are let go here, or they would pile up beside the embeddings.
-        return [each.without_image() for each in batch], tower.prepare([each.image() for each in batch])
-
-    batches = prefetch(batched(islice(work.eval_set, work.limit), work.batch_size))
-    embeddings, seen = list[Tensor](), list[EvalSample]()
-    for kept, inputs in map_ahead(prepare, batches, min(DECODERS, os.cpu_count() or 1)):
-        embeddings.append(embed(tower.embed, inputs))
-        seen += kept
-        if work.progress is not None:
-            work.progress(len(seen))
-    if not embeddings:
-        raise DataError(f'"{work.eval_set.spec}" has no samples in {work.eval_set.split}.')
-    return torch.cat(embeddings), seen, {"images_per_second": len(seen) / (time.monotonic() - began)}
+    throughput = {"texts_per_second": len(texts) / (time.monotonic() - began)}
+    outcome = retrieve(images.embedding_ME, text_TE, owner_T)
+    return _Scored(outcome, metrics_of(outcome), 1 / len(images.samples), images, throughput)

@@ -3,6 +3,7 @@
 B batch, C channels, H height, W width, T tokens, N all positions, E embedding, L classes.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -13,6 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from tclip.models.families import FAMILIES, Family
+from tclip.models.preprocessor import Preprocessor
 from tclip.models.source import ModelSource
 from tclip.ternary.tensor import CodedTensor, IntTensor, TernaryTensor
 
@@ -82,24 +84,25 @@ class Clip:
         longest = min(positions, default=self.model.config.text_config.max_position_embeddings)
         return min(int(longest), int(self.tokenizer.model_max_length))
 
-    def preprocess(self, images: list[Image.Image]) -> Inputs:
-        """Turn PIL images of any mode into the image tower's inputs.
+    @property
+    def preprocessor(self) -> Preprocessor:
+        """What `preprocess` is done with, without the model."""
+        return Preprocessor(self.image_processor, self.family)
+
+    def preprocess(self, images: Iterable[Image.Image]) -> Inputs:
+        """Turn PIL images of any mode into the image tower's inputs, a few images at a time.
 
         Transparent pixels become white. Returns pixel_values [B, C, H, W]; for SigLIP 2 patches,
         their mask and the shape of each image in patches.
         """
-        processor = self.image_processor
-        if self.family.patches_images or not (processor.do_rescale and processor.do_normalize):
-            return dict(processor(images=images, do_convert_rgb=True, return_tensors="pt"))
-        # the same arithmetic as the processor's, but once for the batch: half of its time
-        return {"pixel_values": self._rescaled(self._resized(images))}
+        return self.preprocessor(images)
 
-    def pixels(self, images: list[Image.Image]) -> UInt8[Tensor, "B H W C"]:
+    def pixels(self, images: Iterable[Image.Image]) -> UInt8[Tensor, "B H W C"]:
         """Turn PIL images of any mode into bytes of the image tower's size, not yet rescaled or normalised.
 
         For a family that has pictures of one size, not SigLIP 2.
         """
-        return self._resized(images).permute(0, 2, 3, 1).contiguous()
+        return self.preprocessor.pixels(images)
 
     def tokenize(self, texts: list[str], max_tokens: int | None = None) -> Inputs:
         """Turn texts into input_ids [B, T] and, where the family wants it, attention_mask [B, T].
@@ -145,18 +148,6 @@ class Clip:
         logits_BL = self.model.logit_scale.exp() * image_BE @ text_LE.T
         bias = getattr(self.model, "logit_bias", None)
         return logits_BL if bias is None else logits_BL + bias
-
-    def _resized(self, images: list[Image.Image]) -> UInt8[Tensor, "B C H W"]:
-        raw = self.image_processor(
-            images=images, do_convert_rgb=True, do_rescale=False, do_normalize=False, return_tensors="pt"
-        )
-        return raw["pixel_values"]
-
-    def _rescaled(self, pixels_BCHW: UInt8[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
-        processor = self.image_processor
-        mean_C11 = torch.tensor(processor.image_mean)[:, None, None]
-        std_C11 = torch.tensor(processor.image_std)[:, None, None]
-        return (pixels_BCHW * processor.rescale_factor).sub_(mean_C11).div_(std_C11)
 
     def _padded(self, ids_BT: Int[Tensor, "B T"]) -> Int[Tensor, "B N"]:
         missing = self.max_tokens - ids_BT.shape[1]

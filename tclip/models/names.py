@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tclip.errors import ModelError, did_you_mean
+from tclip.recipe.local import whole_model
 
 ALIASES: dict[str, str] = {
     "openai/clip-vit-b-32": "openai/clip-vit-base-patch32",
@@ -77,7 +78,7 @@ def _siblings(folder: Path) -> list[str]:
 
 def _not_a_model(given: str, folder: Path) -> str:
     if folder.is_file():
-        return f"{given} is a file: give the folder that holds config.json and model.safetensors."
+        return whole_model(given)
     address = _ADDRESS.fullmatch(given)
     if address:
         return f"{given} is an address: give the Hub id alone, {address[1]}."

@@ -17,8 +17,9 @@ from pathlib import Path
 def written_whole(folder: Path) -> Iterator[Path]:
     """Give an empty folder beside `folder` to write into; it takes the place of `folder` once all is written.
 
-    After an exception `folder` is as it was. Its files get the rights of any new file: libraries write some for
-    the owner alone, and who serves a model is often another. What a writer that was killed has left is removed first.
+    After an exception `folder` is as it was. Its files get the rights of any new file: libraries write some
+    for the owner alone, and who serves a model is often another. What a writer that was killed has left is
+    removed first.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     for leftover in folder.parent.glob(f"{glob.escape(f'.{folder.name}.writing-')}*"):

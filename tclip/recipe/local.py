@@ -31,6 +31,16 @@ def absolute(name: str) -> str:
     return str(Path(name).expanduser().absolute()) if is_local(name) else name
 
 
+def whole_model(name: str) -> str:
+    """Return a sentence on a file that stands for a model, which is a folder."""
+    if Path(name).suffix in (".pt", ".pth", ".ckpt", ".bin"):
+        return (
+            f"{name} is a checkpoint, a folder is needed: docs/open_clip.md shows how open_clip writes one, "
+            "with open_clip_config.json, open_clip_model.safetensors, tokenizer.json and tokenizer_config.json."
+        )
+    return f"{name} is a file: give the folder that holds config.json and model.safetensors."
+
+
 def without_folders(name: str) -> str:
     """Return what of a name may be told to others: of a local path its last part, and of a pattern the folder
     before it; ids and addresses stay as they are.

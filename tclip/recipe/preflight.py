@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tclip.errors import RecipeError, did_you_mean, listed
-from tclip.recipe.local import MADE_IMAGES, WORDS, is_local, missing
+from tclip.recipe.local import MADE_IMAGES, WORDS, is_local, missing, whole_model
 from tclip.recipe.schema import Recipe
 
 # what is made and not read, by key
@@ -53,7 +53,9 @@ def _model(recipe: Recipe) -> Iterator[str]:
     if recipe.model.id is None:
         yield "model.id is not set: name the CLIP to compress, such as --set model.id=ViT-B-32."
     for key, name in (("model.id", recipe.model.id), ("teacher.id", recipe.teacher.id)):
-        yield from _folder(key, name) if name and is_local(name) else ()
+        if name and is_local(name):
+            file = Path(name).expanduser().is_file()
+            yield from [f"{key}: {whole_model(name)}"] if file else _existing(key, name)
 
 
 def _pairs(recipe: Recipe) -> Iterator[str]:

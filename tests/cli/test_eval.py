@@ -7,9 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from tclip.models.load import load_dense
+from tclip.packed.write import write_packed
+from tclip.pipeline import stage_fingerprint
+from tclip.recipe.schema import Model, Recipe
+from tclip.recipe.write import write_recipe
+from tclip.run import Run
 from tests.cli.conftest import Outcome
 from tests.data.making import class_members, write_layout
 from tests.hub_server import HubServer
+from tests.ternarizing import ternarized
 
 Tclip = Callable[..., Outcome]
 
@@ -52,6 +59,40 @@ def test_a_folder_needs_no_suite(tclip: Tclip, here: Path) -> None:
     assert outcome.code == 0, outcome.err
     assert json.loads(outcome.out)["rows"][0][:2] == ["mnist", "top-1, %"]
     assert json.loads((here / "o/mnist.json").read_text())["num_samples"] == 3
+
+
+@pytest.fixture
+def run(here: Path) -> Run:
+    """A run that has been calibrated and packed."""
+    run = Run(Path("run"), Recipe(schema=1, model=Model(id="my-clip"), train=None))
+    write_packed(ternarized(load_dense("my-clip")), run.calibrated)
+    write_packed(ternarized(load_dense("my-clip")), run.packed)
+    write_recipe(run.recipe, run.folder / "recipe.yaml")
+    for stage in ("calibrate", "pack"):
+        run.mark(stage, stage_fingerprint(run.recipe, stage), ())
+    return run
+
+
+@pytest.mark.parametrize(
+    ("gone", "forms", "message"),
+    [
+        ("pack", (), "run is not ready for eval, pack is missing: run `tclip pack run` first"),
+        ("pack", ("original", "packed"), "run is not ready for eval, pack is missing"),
+        ("pack", ("original", "trained"), ""),
+        ("calibrate", ("trained",), "run is not ready for pack, calibrate is missing"),
+        ("calibrate", ("original",), ""),
+        ("export", (), ""),
+    ],
+)
+def test_a_suite_measures_no_model_that_a_run_has_left_behind(
+    tclip: Tclip, run: Run, gone: str, forms: tuple[str, ...], message: str
+) -> None:
+    run.forget([gone])
+    asked = [part for form in forms for part in ("--form", form)]
+    outcome = tclip("eval", "run", "--suite", "mnist", "--root", "sets", "--limit", "2", *asked)
+    assert outcome.code == (2 if message else 0), outcome.err
+    assert message in outcome.err
+    assert run.results.exists() is not bool(message)
 
 
 def test_two_models_are_compared(tclip: Tclip, here: Path) -> None:

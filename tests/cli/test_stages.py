@@ -140,7 +140,10 @@ def test_pack_for_machines(tclip: Callable[..., Outcome], run: Path) -> None:
     assert last["rows"][-1][2] == file.stat().st_size == sum(row[2] for row in last["rows"][:-1])
 
 
-def test_eval_for_machines_ends_with_the_table(tclip: Callable[..., Outcome], run: Path, data: Path) -> None:
+def test_a_look_ends_with_the_table_and_leaves_the_run_as_it_was(
+    tclip: Callable[..., Outcome], run: Path, data: Path
+) -> None:
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     outcome = tclip(
         "eval", str(run), "--data", str(data / "pets"), "--form", "packed", "--limit", "3", "--json"
     )
@@ -153,13 +156,32 @@ def test_eval_for_machines_ends_with_the_table(tclip: Callable[..., Outcome], ru
     assert table["columns"] == ["what", "original", "packed", "onnx"]
     assert table["rows"][0][0] == "pets top-1, %"
     assert [cell is None for cell in table["rows"][0][1:]] == [True, False, True]
-    assert json.loads((run / "results/packed/pets.json").read_text())["num_samples"] == 3
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_a_look_at_whole_data_sets_keeps_their_records(tclip: Callable[..., Outcome], run: Path) -> None:
+    shutil.rmtree(run / "results" / "packed")
+    kept = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert tclip("eval", str(run), "--form", "packed").code == 0
+    now = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert {path.relative_to(run / "results/packed").stem for path in now.keys() - kept.keys()} == {
+        "pairs",
+        "pets",
+    }
+    assert {path: now[path] for path in kept} == kept
 
 
 def test_eval_quiet_shows_the_table_alone(tclip: Callable[..., Outcome], run: Path) -> None:
     outcome = tclip("eval", str(run), "--form", "original", "--quiet")
     assert (outcome.code, outcome.err) == (0, "")
     assert list(titles(outcome.out)) == [f"{run}: the original and its ternary forms"]
+
+
+def test_an_evaluation_of_the_recipe_is_kept(tclip: Callable[..., Outcome], run: Path, data: Path) -> None:
+    outcome = tclip("eval", str(run), "--data", str(data / "pets"), "--set", "eval.limit=3", "--quiet")
+    assert outcome.code == 0
+    assert open_run(run).recipe.eval.limit == 3
+    assert json.loads((run / "results/packed/pets.json").read_text())["num_samples"] == 3
 
 
 def test_without_data_the_table_tells_sizes(tclip: Callable[..., Outcome], run: Path) -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tclip.errors import DataError
+from tclip.evaluate import classifiers
 from tclip.evaluate.classifiers import kept_classifier
 from tclip.evaluate.zeroshot import build_classifier
 
@@ -59,14 +59,34 @@ def test_weights_that_are_not_known_keep_nothing(cache):
     assert encoder.asked == 6 and not cache.exists()
 
 
-def test_a_damaged_file_and_a_place_that_cannot_be_written_are_named(cache):
+@pytest.mark.parametrize("damage", [lambda whole: b"half", lambda whole: b"", lambda whole: whole[:-1]])
+def test_a_damaged_one_is_made_again(cache, caplog, damage):
     kept_classifier(Words(), PROMPTS, "weights", 64)
     (path,) = (cache / "classifiers").iterdir()
-    path.write_bytes(b"half")
-    with pytest.raises(DataError, match=rf"{path.name} is damaged .*: delete it"):
-        kept_classifier(Words(), PROMPTS, "weights", 64)
-    path.unlink()
-    path.parent.rmdir()
-    path.parent.write_text("a file")
-    with pytest.raises(DataError, match="name another folder in TCLIP_CACHE"):
-        kept_classifier(Words(), PROMPTS, "weights", 64)
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+    encoder = Words()
+    found, speed = kept_classifier(encoder, PROMPTS, "weights", 64)
+    assert encoder.asked == 3 and speed
+    torch.testing.assert_close(found, build_classifier(Words(), PROMPTS, 64))
+    assert path.read_bytes() == whole
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert f"the kept classifier {path} cannot be read" in caplog.text
+
+
+def test_a_place_that_cannot_be_written_is_told_and_harms_nothing(cache, caplog):
+    cache.write_text("a file")
+    for _ in range(2):
+        encoder = Words()
+        found, _ = kept_classifier(encoder, PROMPTS, "weights", 64)
+        torch.testing.assert_close(found, build_classifier(Words(), PROMPTS, 64))
+        assert encoder.asked == 3
+    assert "cannot be written" in caplog.text and "name another folder in TCLIP_CACHE" in caplog.text
+
+
+def test_another_way_to_embed_has_its_own(cache, monkeypatch):
+    kept_classifier(Words(), PROMPTS, "weights", 64)
+    monkeypatch.setattr(classifiers, "EMBEDDING_VERSION", classifiers.EMBEDDING_VERSION + 1)
+    encoder = Words()
+    kept_classifier(encoder, PROMPTS, "weights", 64)
+    assert encoder.asked == 3

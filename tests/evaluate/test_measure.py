@@ -1,5 +1,6 @@
 """A measurement is made once, and again when what it depends on has changed."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -8,10 +9,11 @@ import torch
 
 from tclip.data.eval_sets import open_eval
 from tclip.evaluate.measure import Settings, measured, measurement_id, outcome_path
-from tclip.evaluate.outcomes import metrics_of, read_outcome
+from tclip.evaluate.outcomes import metrics_of, read_outcome, write_outcome
 from tclip.evaluate.record import read_record
 from tclip.evaluate.subject import Subject
 from tclip.progress import Collected
+from tclip.run import fingerprint
 from tests.data.making import class_members, write_layout
 
 SETTINGS = Settings(batch_size=4)
@@ -80,16 +82,61 @@ def test_other_weights_data_or_limit_are_measured(pets, path):
     assert encoder.seen == 5
 
 
-@pytest.mark.parametrize("spoil", ["record", "outcome"])
-def test_half_a_measurement_is_made_again(pets, path, spoil):
+def halved(path):
+    path.write_text("{")
+
+
+def emptied(path):
+    outcome_path(path).write_bytes(b"")
+
+
+def exchanged(path):
+    write_outcome(
+        read_outcome(outcome_path(path), measurement_id(read_record(path))), outcome_path(path), "other"
+    )
+
+
+@pytest.mark.parametrize("spoil", [halved, emptied, exchanged])
+def test_a_damaged_measurement_is_made_again(pets, path, spoil):
     measure(pets, path, Random())
-    if spoil == "record":
-        path.write_text("{")
-    else:
-        outcome_path(path).unlink()
+    spoil(path)
     encoder = Random()
-    record, _ = measure(pets, path, encoder)
+    record, notes = measure(pets, path, encoder)
     assert encoder.seen == 6 and read_record(path) == record
+    assert notes == [
+        f"eval packed on pets (1 of 2): measured again, since {path} or the file beside it is damaged"
+    ]
+    assert measure(pets, path, encoder)[1] == ["eval packed on pets (1 of 2): measured before"]
+
+
+def test_half_a_measurement_is_made_again(pets, path):
+    measure(pets, path, Random())
+    outcome_path(path).unlink()
+    encoder = Random()
+    record, notes = measure(pets, path, encoder)
+    assert encoder.seen == 6 and read_record(path) == record and notes == []
+
+
+def test_a_measurement_of_an_earlier_version_is_kept(pets, path):
+    record, _ = measure(pets, path, Random())
+    outcome = read_outcome(outcome_path(path), measurement_id(record))
+    write_outcome(outcome, outcome_path(path), fingerprint(record.weights, record.samples))
+    document = json.loads(path.read_text())
+    for name in ("images", "prompts", "embedding_version"):
+        del document[name]
+    path.write_text(json.dumps(document))
+    encoder = Random()
+    assert measure(pets, path, encoder)[0] == replace(record, images="", prompts="")
+    assert encoder.seen == 0
+
+
+def test_another_way_to_embed_is_measured(pets, path, monkeypatch):
+    measure(pets, path, Random())
+    for module in ("measure", "run"):
+        monkeypatch.setattr(f"tclip.evaluate.{module}.EMBEDDING_VERSION", 2)
+    encoder = Random()
+    measure(pets, path, encoder)
+    assert encoder.seen == 6 and read_record(path).embedding_version == 2
 
 
 def test_an_interrupted_measurement_leaves_the_one_before(pets, path):

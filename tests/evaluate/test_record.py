@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from tclip.errors import DataError
-from tclip.evaluate.record import Record, read_record, write_record
+from tclip.evaluate.record import Record, other_data, read_record, write_record
 
 RECORD = Record(
     dataset="pets",
@@ -44,3 +44,30 @@ def test_what_is_no_record_is_refused(tmp_path, text):
         read_record(tmp_path / "r.json")
     with pytest.raises(DataError, match=r"nothing\.json"):
         read_record(tmp_path / "nothing.json")
+
+
+def test_a_record_of_an_earlier_version_is_read(tmp_path):
+    write_record(replace(RECORD, samples="s", images="i", prompts="p"), tmp_path / "r.json")
+    document = json.loads((tmp_path / "r.json").read_text())
+    for name in ("images", "prompts", "embedding_version"):
+        del document[name]
+    (tmp_path / "r.json").write_text(json.dumps(document))
+    assert read_record(tmp_path / "r.json") == replace(RECORD, samples="s")
+
+
+TOLD = replace(RECORD, samples="s", images="i", prompts="p")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, ""),
+        ({"samples": "t", "images": "j", "prompts": "q"}, "other samples"),
+        ({"images": "j", "prompts": "q"}, "other pictures"),
+        ({"prompts": "q"}, "other class names or templates"),
+        ({"images": "", "prompts": ""}, ""),  # an older record
+        ({"samples": ""}, "other samples"),
+    ],
+)
+def test_what_two_measurements_were_not_both_on_is_told(changes, told):
+    assert other_data(TOLD, replace(TOLD, **changes)) == other_data(replace(TOLD, **changes), TOLD) == told

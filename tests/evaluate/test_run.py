@@ -1,17 +1,24 @@
-import gc
 import os
 import shutil
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from tclip.data.eval_sets import EvalSample, open_eval
+from tclip.data.eval_sets import open_eval
 from tclip.errors import DataError
-from tclip.evaluate import run
+from tclip.evaluate.record import other_data
 from tclip.evaluate.run import evaluate
-from tests.data.making import class_members, multilabel_members, pair_members, picture, write_layout
+from tests.data.making import (
+    class_members,
+    multilabel_members,
+    pair_members,
+    picture,
+    write_layout,
+    write_tar,
+)
 
 
 def by_number(number):
@@ -106,27 +113,6 @@ def test_a_broken_test_image_stops_the_measurement(tmp_path):
         evaluate(ByClass(), open_eval(str(root)))
 
 
-def test_an_empty_split_is_an_error(tmp_path):
-    root = write_layout(tmp_path, {"test": [[]]}, dataset_type="retrieval")
-    with pytest.raises(DataError, match="has no samples in test"):
-        evaluate(Oracle(), open_eval(str(root)))
-
-
-def test_images_do_not_pile_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "DECODERS", 1)
-    texts = {"classnames": "0\n1\n2\n", "zeroshot_classification_templates": "a {c}\n"}
-    root = write_layout(tmp_path, {"test": [class_members([number % 3 for number in range(12)])]}, **texts)
-    held = []
-
-    def count(done):
-        if done % 4 == 0:
-            samples = (found for found in gc.get_objects() if type(found) is EvalSample)
-            held.append(sum(bool(sample.image_bytes) for sample in samples))
-
-    evaluate(ByClass(), open_eval(str(root)), batch_size=1, progress=count)
-    assert max(held) <= 4  # one at hand, two that the thread has or will have, one that is read ahead
-
-
 def test_a_record_says_what_was_measured_and_how_fast(pets, captioned):
     record, outcome = evaluate(ByClass(), pets, weights="abc", limit=5)
     assert (record.weights, record.data, record.limit) == ("abc", pets.fingerprint(), 5)
@@ -143,6 +129,38 @@ def test_a_copy_of_the_data_has_the_same_samples(pets, tmp_path):
     os.utime(copy / "test/0.tar", ns=(1, 1))
     first, second = (evaluate(ByClass(), each).record for each in (pets, open_eval(str(copy))))
     assert first.data != second.data and first.samples == second.samples
+
+
+def renamed(root):
+    (root / "classnames.txt").write_text("0\n1\n3\n")
+
+
+def retemplated(root):
+    (root / "zeroshot_classification_templates.txt").write_text("one {c}\n")
+
+
+def repainted(root):
+    members = class_members([1, 2, 0], first=4)
+    write_tar(
+        root / "test/1.tar", [(name, data if "cls" in name else picture(9, "PNG")) for name, data in members]
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (renamed, "other class names or templates"),
+        (retemplated, "other class names or templates"),
+        (repainted, "other pictures"),
+        (lambda root: None, ""),
+    ],
+)
+def test_other_prompts_and_pictures_of_the_same_names_are_told_apart(pets, change, told):
+    before = evaluate(ByClass(), pets).record
+    change(Path(pets.spec))
+    after = evaluate(ByClass(), open_eval(pets.spec)).record
+    assert before.samples == after.samples
+    assert other_data(before, after) == told
 
 
 def test_confidence_is_judged_where_the_logit_scale_is_known(pets):

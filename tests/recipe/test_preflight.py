@@ -18,7 +18,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("data/flickr8k", "shards", "my-clip"):
         (tmp_path / name).mkdir(parents=True)
-    for name in ("shards/00.tar", "shards/01.tar", "pairs.csv"):
+    for name in ("shards/00.tar", "shards/01.tar", "pairs.csv", "epoch_10.pt"):
         (tmp_path / name).touch()
     return tmp_path
 
@@ -69,7 +69,11 @@ def test_nothing_is_missing(overrides):
             (GOOD[1], "model.id=./my-clp"),
             ['model.id: no such file or folder ./my-clp. Did you mean "my-clip"?'],
         ),
-        ((GOOD[1], "model.id=pairs.csv"), ["model.id: pairs.csv is a file, a folder is needed."]),
+        ((GOOD[1], "model.id=pairs.csv"), ["model.id: pairs.csv is a file: give the folder"]),
+        (
+            (GOOD[1], "model.id=./epoch_10.pt"),
+            ["epoch_10.pt is a checkpoint, a folder is needed: docs/open_clip"],
+        ),
         ((*GOOD, "teacher.id=/no/such/model"), ["teacher.id: no such file or folder /no/such/model."]),
         (
             (*GOOD, "data.calibrate=./shard/00.tar"),

@@ -17,6 +17,8 @@ COLUMNS = {
     "mscoco_image": ("mscoco_captions", "image_retrieval_recall@1", "mscoco text to image R@1, %"),
     "mscoco_text": ("mscoco_captions", "text_retrieval_recall@1", "mscoco image to text R@1, %"),
 }
+# the images that the published scores are of
+NUM_IMAGES = {"imagenet1k": 50_000, "flickr30k": 1_000, "mscoco_captions": 5_000}
 
 
 def public_models() -> list[dict[str, str]]:
@@ -27,6 +29,8 @@ def public_models() -> list[dict[str, str]]:
 
 def public_table(records: Mapping[str, Mapping[str, Record]]) -> Table | None:
     """Return the forms that were measured above public models; None if they have no task in common.
+
+    What was not measured on all images of a task is left out: see `partly_measured`.
 
     Args:
         records: by form, then by data set.
@@ -46,5 +50,23 @@ def public_table(records: Mapping[str, Mapping[str, Record]]) -> Table | None:
     )
 
 
+def partly_measured(records: Mapping[str, Mapping[str, Record]]) -> list[str]:
+    """Return the tasks of public models that were measured on other images than theirs, in words.
+
+    Args:
+        records: by form, then by data set.
+    """
+    told = [
+        f"{name}: measured on {found[name].num_samples:,} images, the published scores are of {num:,}"
+        for found in records.values()
+        for name, num in NUM_IMAGES.items()
+        if name in found and found[name].num_samples != num
+    ]
+    return list(dict.fromkeys(told))
+
+
 def _own(records: Mapping[str, Record], dataset: str, metric: str, _: str) -> float | None:
-    return percent(records[dataset].metrics[metric]) if dataset in records else None
+    record = records.get(dataset)
+    if record is None or record.num_samples != NUM_IMAGES[dataset]:
+        return None
+    return percent(record.metrics[metric])

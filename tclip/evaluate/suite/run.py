@@ -8,7 +8,7 @@ from tclip.evaluate.measure import Settings, measured
 from tclip.evaluate.record import Record
 from tclip.evaluate.subject import Subject, subject_of, subjects_of
 from tclip.evaluate.suite.compare import comparison
-from tclip.evaluate.suite.public import public_table
+from tclip.evaluate.suite.public import partly_measured, public_table
 from tclip.evaluate.suite.results import Results, default_results, record_path
 from tclip.evaluate.suite.sources import Source, find_sources
 from tclip.evaluate.suite.table import suite_table
@@ -99,6 +99,8 @@ def _measure(
 
 def _show(model: str, results: Sequence[Results], missing: Sequence[str], progress: Progress) -> None:
     records: Mapping[str, Mapping[str, Record]] = {each.label: each.records for each in results}
+    for each in partly_measured(records):
+        progress.note(f"not beside public models: {each}")
     if table := public_table(records):
         progress.table(table)
     original = next((each for each in results if each.label == "original"), None)

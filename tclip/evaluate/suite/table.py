@@ -23,7 +23,7 @@ def suite_table(model: str, records: Records, missing: Sequence[str]) -> Table:
 
     Args:
         model: for the title.
-        records: by form, then by data set; every form has the same data sets, at least one.
+        records: by form, then by data set; every form has the same data sets, at least one, and one limit.
         missing: data sets that could not be had.
     """
     forms, some = list(records), next(iter(records.values()))
@@ -36,6 +36,9 @@ def suite_table(model: str, records: Records, missing: Sequence[str]) -> Table:
     rows += _average(f"average of {len(sure)}", "calibration error, %", records, sure, _calibration_error)
     rows.append(["all", "images a second", *(_images_per_second(records[form]) for form in forms)])
     title = f"{model}: {len(some)} of {len(some) + len(missing)} data sets"
+    limits = [record.limit for record in some.values() if record.limit is not None]
+    if limits:
+        title += f", no more than {max(limits):,} images of each"
     return Table(title, ["data set", "metric", *forms], rows)
 
 

@@ -1,10 +1,18 @@
 """Two models beside each other, from records on disk."""
 
+import os
+import re
+import shutil
+from pathlib import Path
+
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from tclip.errors import DataError
+from tclip.evaluate.subject import subject_of
 from tclip.evaluate.suite.compare import compare_results
-from tclip.evaluate.suite.results import default_results, find_results
+from tclip.evaluate.suite.results import default_results, find_results, record_path
 from tclip.progress import Collected
 
 from .making import classified, keep, retrieved
@@ -71,10 +79,65 @@ def test_nothing_in_common_is_an_error(results):
         compared(results / "a", results / "c")
 
 
-def test_a_damaged_outcome_is_named(results):
-    (results / "a/mnist.safetensors").write_bytes(b"")
-    with pytest.raises(DataError, match=r"a/mnist\.safetensors cannot be read"):
-        compared(results / "a", results / "b")
+@pytest.mark.parametrize("file", ["mnist.safetensors", "mnist.json"])
+def test_what_is_damaged_is_named_and_the_rest_compared(results, file):
+    (results / "a" / file).write_bytes(b"")
+    table, notes = compared(results / "a", results / "b")
+    assert "average of 2" in {row[0] for row in table.rows}
+    (note,) = (note for note in notes if "mnist" in note)
+    assert note.startswith(f"not compared: mnist: {results / 'a' / file} ")
+    assert note.endswith(": measure again.")
+
+
+def test_if_all_is_damaged_there_is_nothing_to_compare(tmp_path):
+    for folder in "ab":
+        keep(tmp_path / folder, "mnist", classified(0.5))
+    (tmp_path / "a/mnist.json").write_text("{")
+    with pytest.raises(DataError, match=r"no results to compare:\n  mnist: .*a/mnist\.json is no result"):
+        compared(tmp_path / "a", tmp_path / "b")
+
+
+def test_other_pictures_or_prompts_are_not_compared(results):
+    keep(results / "a", "mnist", classified(0.5), images="one", prompts="one")
+    keep(results / "b", "mnist", classified(0.5), images="other", prompts="one")
+    keep(results / "a", "vtab/dmlab", classified(0.5), prompts="one")
+    keep(results / "b", "vtab/dmlab", classified(0.5), prompts="other")
+    table, notes = compared(results / "a", results / "b")
+    assert {row[0] for row in table.rows} == {"flickr8k", "average of 1", "1 discriminative"}
+    assert {
+        "not compared: mnist: measured on other pictures",
+        "not compared: vtab/dmlab: measured on other class names or templates",
+    } <= set(notes)
+
+
+def test_records_of_other_weights_than_the_newest_are_left_out_and_named(results):
+    for name, when in (("mnist", 1), ("vtab/dmlab", 3), ("flickr8k", 2)):
+        outcome = retrieved(0.5) if name == "flickr8k" else classified(0.5)
+        keep(results / "a", name, outcome, weights="old" if name == "mnist" else "new")
+        os.utime(record_path(results / "a", name), ns=(when, 1 << 62 | when))
+    table, notes = compared(results / "a", results / "b")
+    assert {row[0] for row in table.rows} >= {"vtab/dmlab", "flickr8k", "average of 2"}
+    why = f"its record in {results / 'a'} is of other weights than the newest there: measure it again"
+    assert [note for note in notes if "weights" in note] == [
+        f"not compared: {name}: {why}" for name in ("mnist", "stl10", "cars")
+    ]
+
+
+def test_of_a_run_counts_what_was_measured_with_the_weights_that_it_has_now(results, tiny_folder):
+    run = results / "run"
+    (run / "recipe.yaml").parent.mkdir()
+    (run / "recipe.yaml").write_text("")
+    shutil.copytree(tiny_folder("clip"), run / "packed")
+    now = subject_of(str(run / "packed")).weights
+    for name, weights in (("mnist", now), ("vtab/dmlab", "before")):  # the newest is of a model that is gone
+        keep(run / "results/packed", name, classified(0.5), weights=weights)
+    table, notes = compared(results / "a", run)
+    assert {row[0] for row in table.rows} >= {"mnist", "average of 1"}
+    why = f"{run} was measured on it with other weights than it has now: measure it again"
+    assert f"not compared: vtab/dmlab: {why}" in notes
+    (run / "results/packed/mnist.json").unlink()
+    with pytest.raises(DataError, match=r"no results to compare:(.|\n)* weights than it has now: measure"):
+        compared(results / "a", run)
 
 
 def test_results_are_found_by_folder_run_and_model(results, monkeypatch):
@@ -84,7 +147,7 @@ def test_results_are_found_by_folder_run_and_model(results, monkeypatch):
     keep(default_results("org/clip"), "mnist", classified(0.5))
     assert find_results("a").records.keys() == {"mnist", "flickr8k", "vtab/dmlab", "cars", "stl10"}
     assert find_results("run").folder.as_posix() == "run/results/packed"
-    assert find_results("org/clip").folder.as_posix() == "results/org-clip"
+    assert find_results("org/clip").folder.as_posix() == "results/org--clip"
     with pytest.raises(
         DataError, match=r"no results of nothing .*results/nothing.*tclip eval nothing --suite"
     ):
@@ -100,11 +163,32 @@ def test_files_that_are_no_results_are_passed_over(tmp_path):
 @pytest.mark.parametrize(
     ("model", "folder"),
     [
-        ("openai/clip-vit-base-patch32", "openai-clip-vit-base-patch32"),
+        ("openai/clip-vit-base-patch32", "openai--clip-vit-base-patch32"),
         ("./my-clip/", "my-clip"),
-        ("../runs/x/packed", "runs-x-packed"),
+        ("runs/x/packed", "runs--x--packed"),
         ("ViT-B-32", "ViT-B-32"),
+        ("модель", "модель"),
+        ("型号/二", "型号--二"),
     ],
 )
 def test_results_of_a_model_are_called_after_it(model, folder):
     assert default_results(model).as_posix() == f"results/{folder}"
+
+
+@pytest.mark.parametrize(
+    "model", ["../runs/x", "/runs/x", "a--b", "a b", "🐈", "..", "~/x", "a-/b", ".hidden"]
+)
+def test_what_a_name_alone_cannot_tell_has_a_hash(model):
+    folder = default_results(model)
+    assert folder.parent.as_posix() == "results"
+    assert re.fullmatch(r"(.*-)?[0-9a-f]{8}", folder.name)
+
+
+@given(st.lists(st.text("aé-./ \\:🐈", min_size=1), min_size=2, max_size=40))
+@example(["a/b", "a-b", "a--b", "a_b", "a b", "a:b"])
+@example(["модель", "клип", "модел"])
+def test_no_two_models_share_a_folder(models):
+    plain = {model.removeprefix("./").rstrip("/") for model in models}
+    folders = {default_results(model) for model in models}
+    assert len(folders) == len(plain)
+    assert all(folder.parent == Path("results") and folder.name not in ("", "..") for folder in folders)

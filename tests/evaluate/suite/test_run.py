@@ -165,6 +165,18 @@ def test_folders_need_no_suite_and_records_go_where_one_says(clip: str, root: Pa
     assert (record["num_samples"], record["limit"]) == (2, 2)
 
 
+def test_a_part_of_a_public_task_is_marked_and_not_beside_public_models(clip: str, root: Path) -> None:
+    shutil.copytree(root / "flickr8k", root / "flickr30k")
+    told = Collected()
+    evaluate_suite(clip, ["flickr30k", "mnist"], [], told, root=root, settings=Settings(limit=3))
+    assert [table.title for table in told.tables] == [
+        "my-clip: 2 of 2 data sets, no more than 3 images of each"
+    ]
+    assert told.notes == [
+        "not beside public models: flickr30k: measured on 3 images, the published scores are of 1,000"
+    ]
+
+
 def test_a_model_that_is_none_is_told_before_any_data_are_read(root: Path) -> None:
     with pytest.raises(ModelError, match="neither a folder, nor a Hub id"):
         evaluate_suite("nothing", ["mnist"], [], Collected(), root=root)

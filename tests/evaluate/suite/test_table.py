@@ -1,8 +1,10 @@
 """The table of a suite, and public models beside it."""
 
+from dataclasses import replace
+
 import pytest
 
-from tclip.evaluate.suite.public import public_models, public_table
+from tclip.evaluate.suite.public import COLUMNS, NUM_IMAGES, partly_measured, public_models, public_table
 from tclip.evaluate.suite.table import suite_table
 
 from .making import record
@@ -64,6 +66,18 @@ def test_a_suite_of_tasks_at_chance_has_no_second_average():
     assert [what for what, _ in found] == ["vtab/dmlab", "average of 1", "all"]
 
 
+@pytest.mark.parametrize(
+    ("limit", "title"),
+    [(None, "m: 4 of 5 data sets"), (1000, "m: 4 of 5 data sets, no more than 1,000 images of each")],
+)
+def test_a_limit_stands_in_the_title(limit, title):
+    records = {
+        form: {name: replace(each, limit=limit) for name, each in found.items()}
+        for form, found in forms().items()
+    }
+    assert suite_table("m", records, ["dtd"]).title == title
+
+
 def test_public_models_have_numbers_in_percent():
     models = public_models()
     assert len(models) == 11 and len({model["model"] for model in models}) == 11
@@ -75,13 +89,28 @@ def test_public_models_have_numbers_in_percent():
 
 
 def test_public_models_stand_beside_what_was_measured_on_their_tasks():
-    records = {"original": {"imagenet1k": record("imagenet1k", metrics={"acc1": 0.6334})}}
-    table = public_table(records)
+    imagenet = record("imagenet1k", metrics={"acc1": 0.6334}, num_samples=50_000)
+    table = public_table({"original": {"imagenet1k": imagenet}})
     assert table is not None
     assert table.rows[0] == ["original", None, 63.3, None, None, None, None, None]
     (b32,) = (row for row in table.rows if row[0] == "ViT-B-32 openai")
     assert b32 == ["ViT-B-32 openai", 151.28, 63.32, 58.78, 78.9, 30.44, 50.12, 52.45]
     assert all(len(row) == len(table.columns) for row in table.rows)
+
+
+def test_what_was_not_measured_on_all_images_is_named_and_not_beside_public_models():
+    imagenet = record("imagenet1k", metrics={"acc1": 0.9}, num_samples=64, limit=64)
+    whole = record("flickr30k", "zeroshot_retrieval", metrics=RECALLS, num_samples=1000, limit=5000)
+    told = ["imagenet1k: measured on 64 images, the published scores are of 50,000"]
+    records = {form: {"imagenet1k": imagenet, "flickr30k": whole} for form in ("original", "packed")}
+    assert partly_measured(records) == told
+    assert public_table(records).rows[0] == ["original", None, None, 20.0, 40.0, None, None, None]
+    alone = {"original": {"imagenet1k": imagenet}}
+    assert partly_measured(alone) == told and public_table(alone) is None
+
+
+def test_the_number_of_images_is_known_of_every_task_of_public_models():
+    assert NUM_IMAGES.keys() == {dataset for dataset, _, _ in COLUMNS.values()}
 
 
 @pytest.mark.parametrize("name", ["mnist", "flickr8k"])
