@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from tclip.cli.options import Json, Quiet, RunFolder
+from tclip.cli.ready import open_ready
 from tclip.cli.show import showing
 
 
@@ -26,8 +27,7 @@ def gguf(
     """Write a GGUF file with clip.cpp's names: RUN/gguf."""
     with showing(json=json, quiet=quiet) as progress:
         from tclip.export.gguf import gguf_export
-        from tclip.run import open_run
         from tclip.verify.gate import export_verified
 
-        opened = open_run(run)
+        opened = open_ready(run, "export")
         export_verified(opened, "gguf", gguf_export(opened, type, license), progress)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from tclip.cli.options import Json, Quiet, RunFolder, Settings, override
+from tclip.cli.ready import open_ready
 from tclip.cli.show import showing
 from tclip.cli.stage import run_one_stage
 
@@ -57,7 +58,6 @@ def onnx(
         run_one_stage(run, "export", overrides, json=json, quiet=quiet)
         return
     with showing(json=json, quiet=quiet) as progress:
-        from tclip.run import open_run
         from tclip.verify.gate import export_onnx_beside
 
-        export_onnx_beside(open_run(run), overrides, progress)
+        export_onnx_beside(open_ready(run, "export"), overrides, progress)

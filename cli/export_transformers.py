@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from tclip.cli.options import Json, Quiet, RunFolder
+from tclip.cli.ready import open_ready
 from tclip.cli.show import showing
 
 
@@ -23,7 +24,6 @@ def transformers(
     """Write a folder that transformers loads without tclip: RUN/transformers, /bitnet or /compressed."""
     with showing(json=json, quiet=quiet) as progress:
         from tclip.export.formats import FORMATS
-        from tclip.run import open_run
         from tclip.verify.gate import export_verified
 
-        export_verified(open_run(run), format, FORMATS[format].export, progress)
+        export_verified(open_ready(run, "export"), format, FORMATS[format].export, progress)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from tclip.cli.options import Json, Quiet, RunFolder
+from tclip.cli.ready import open_ready
 from tclip.cli.show import showing
 
 
@@ -28,7 +29,8 @@ def web(
     """Write a static page that searches and labels pictures in the browser: RUN/web."""
     with showing(json=json, quiet=quiet) as progress:
         from tclip.export.web import web_export
-        from tclip.run import open_run
         from tclip.verify.gate import export_verified
 
-        export_verified(open_run(run), "web", web_export(packages, activations, progress), progress)
+        export_verified(
+            open_ready(run, "export"), "web", web_export(packages, activations, progress), progress
+        )

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from tclip.cli.options import Json, Quiet, RunFolder
+from tclip.cli.ready import open_ready
 from tclip.cli.show import showing
 
 
@@ -24,7 +25,6 @@ def verify(
     if a form parts from the packed model by more than it may.
     """
     with showing(json=json, quiet=quiet) as progress:
-        from tclip.run import open_run
         from tclip.verify.verify import verify as verify_run
 
-        verify_run(open_run(run), form or [], samples, progress)
+        verify_run(open_ready(run, "verify"), form or [], samples, progress)

@@ -1,6 +1,6 @@
 """The parity gate: do the exported files answer as the torch model does, on real images and texts?
 
-B batch, E embedding.
+B batch, L texts, E embedding.
 """
 
 import statistics
@@ -19,6 +19,7 @@ from tclip.errors import ParityError
 from tclip.export.locate import Parting, locate
 from tclip.export.onnx import IMAGE_FILE, JOINT_FILE, TEXT_FILE
 from tclip.export.pixels import PIXELS
+from tclip.export.ranking import distinct_texts, same_first
 from tclip.export.session import open_session, run
 from tclip.models.clip import Clip, Inputs
 from tclip.recipe.schema import Onnx
@@ -52,13 +53,13 @@ class ParityReport:
 
     Attributes:
         image, text: the encoders.
-        agreement: share of images for which both rank the same text first.
-        num_images, num_texts: what was compared.
+        agreement: share of images for which both rank the same text first; None: there is one text alone.
+        num_images, num_texts: what was compared; texts that are the same count once.
     """
 
     image: TowerParity
     text: TowerParity
-    agreement: float
+    agreement: float | None
     num_images: int
     num_texts: int
 
@@ -95,11 +96,12 @@ def check_parity(
     image_batches = [
         _image_batch(clip, images[i : i + BATCH], settings) for i in range(0, len(images), BATCH)
     ]
+    texts = distinct_texts(texts, clip.tokenize)
     text_batches = [_text_batch(clip, texts[i : i + BATCH]) for i in range(0, len(texts), BATCH)]
     image, image_BE, image_onnx_BE = _compare(clip.embed_images, folder / IMAGE_FILE, image_batches)
-    text, text_BE, text_onnx_BE = _compare(clip.embed_texts, folder / TEXT_FILE, text_batches)
-    same_B = (image_BE @ text_BE.T).argmax(1) == (image_onnx_BE @ text_onnx_BE.T).argmax(1)
-    report = ParityReport(image, text, float(same_B.float().mean()), len(images), len(texts))
+    text, text_LE, text_onnx_LE = _compare(clip.embed_texts, folder / TEXT_FILE, text_batches)
+    agreement = same_first((image_onnx_BE, text_onnx_LE), (image_BE, text_LE))
+    report = ParityReport(image, text, agreement, len(images), len(texts))
     problems = [
         *_tower_problems(clip, folder / IMAGE_FILE, image_batches[0], image, settings),
         *_tower_problems(clip, folder / TEXT_FILE, text_batches[0], text, settings),
@@ -160,7 +162,7 @@ def _tower_problems(clip: Clip, path: Path, batch: _Batch, parity: TowerParity, 
 
 
 def _agreement_problems(report: ParityReport, settings: Onnx) -> list[str]:
-    if report.agreement >= settings.min_agreement:
+    if report.agreement is None or report.agreement >= settings.min_agreement:
         return []
     return [
         f"{report.agreement:.1%} of {report.num_images} images (at least {settings.min_agreement:.1%}) rank "

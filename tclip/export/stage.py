@@ -10,8 +10,9 @@ from tclip.data.pairs import open_pairs
 from tclip.errors import DataError, ParityError
 from tclip.export.onnx import WrittenFile, export_onnx, replace_files
 from tclip.export.parity import ParityReport, check_parity
+from tclip.export.ranking import compared_on
+from tclip.export.target import packed_clip
 from tclip.models.clip import Clip
-from tclip.packed.load import load_packed
 from tclip.progress import Progress, Table
 from tclip.recipe.schema import Onnx, Recipe
 from tclip.run import Run, write_json
@@ -21,6 +22,7 @@ def export(run: Run, progress: Progress) -> None:
     """Write RUN/onnx from RUN/packed; the parity report goes to RUN/results/onnx.json.
 
     Raises:
+        UserError: the run is not packed.
         DataError: the data for the comparison cannot be read, or hold no pairs.
         ParityError: a file does not answer as the model; RUN/onnx keeps what it held before.
     """
@@ -28,10 +30,10 @@ def export(run: Run, progress: Progress) -> None:
     if settings is None:
         progress.note("export: the recipe asks for no other form")
         return
-    images, texts = comparison_pairs(run.recipe, settings.samples)
+    clip, (images, texts) = packed_clip(run), comparison_pairs(run.recipe, settings.samples)
     progress.begin("export onnx")
     run.begin("export")
-    files, report = export_checked(load_packed(run.packed), run.onnx, settings, images, texts)
+    files, report = export_checked(clip, run.onnx, settings, images, texts)
     write_json(run.results / "onnx.json", report.to_dict())
     onnx_files = [file for file in files if file.path.suffix == ".onnx"]
     rows = [[file.path.name, round(file.num_bytes / 1e6, 2)] for file in onnx_files]
@@ -73,7 +75,8 @@ def parity_table(report: ParityReport) -> Table:
         ]
         for name, tower in (("image encoder", report.image), ("text encoder", report.text))
     ]
-    title = f"ONNX against torch: same text first for {report.agreement:.1%} of {report.num_images} images"
+    same = "" if report.agreement is None else f": same text first for {report.agreement:.1%} of the images"
+    title = f"ONNX against torch on {compared_on(report.num_images, report.num_texts)}{same}"
     return Table(title, ["file", "mean cosine", "worst", "start, s", "one input, ms"], rows)
 
 

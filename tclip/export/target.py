@@ -22,9 +22,18 @@ def packed_clip(run: Run) -> Clip:
         UserError: the run is not packed yet.
         FormatError: its packed model is damaged or newer.
     """
+    check_packed(run)
+    return load_packed(run.packed)
+
+
+def check_packed(run: Run) -> None:
+    """Refuse a run without a packed model: none has been written, or it was deleted.
+
+    Raises:
+        UserError: there is none.
+    """
     if not run.packed.is_dir():
         raise UserError(f"{run.folder} is not packed yet: run `tclip pack {run.folder}` first.")
-    return load_packed(run.packed)
 
 
 def alike(faults: Iterable[tuple[str, str]]) -> list[str]:

@@ -81,8 +81,10 @@ def _tensors(clip: Clip, dtype: torch.dtype) -> dict[str, Tensor]:
 
 def _holds(scale_RG: Tensor, dtype: torch.dtype) -> bool:
     rounded_RG = scale_RG.to(dtype).float()
-    # The log of a scale cannot be of 0: what training keeps for an all-zero row is far below any use.
-    lost = (rounded_RG == 0) & (scale_RG > 1e-9)
+    # A scale that becomes 0 is lost, unless that changes its weights by no more than rounding the tensor's
+    # largest scale may change others, or it stands for 0 itself: training keeps what has a logarithm.
+    negligible = max(float(scale_RG.max()) * torch.finfo(dtype).eps / 2, 1e-9)
+    lost = (rounded_RG == 0) & (scale_RG > negligible)
     return bool(torch.isfinite(rounded_RG).all() and not lost.any())
 
 

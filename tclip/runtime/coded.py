@@ -10,6 +10,8 @@ import numpy as np
 
 from tclip.runtime.weights import Matrix
 
+LARGEST_BYTE = 242  # of five ternary codes
+
 
 def coded_matrix(
     name: str, shape: Sequence[int], codes_P: np.ndarray, scale_RG: np.ndarray, bits: int | None
@@ -24,7 +26,7 @@ def coded_matrix(
         bits: 4 or 8, or None of a ternary weight.
 
     Raises:
-        ValueError: bytes or scales do not fit the shape.
+        ValueError: bytes or scales do not fit the shape, or a scale is negative.
     """
     outputs, inputs = shape[0] if shape else 0, prod(shape[1:])
     rows, groups = scale_RG.shape
@@ -34,5 +36,24 @@ def coded_matrix(
         raise ValueError(f"the codes of {name} do not fit its shape")
     if rows not in (1, outputs) or (rows == 1 and groups != 1) or not groups or inputs % groups:
         raise ValueError(f"the scales of {name} do not fit its shape")
+    if (scale_RG < 0).any():
+        raise ValueError(f"a scale of {name} is negative")
     scale_OG = np.ascontiguousarray(np.broadcast_to(scale_RG, (outputs, groups)))
     return Matrix((outputs, inputs), codes=codes_P, bits=bits or 2, scale_OG=scale_OG)
+
+
+def check_bytes(codes_P: np.ndarray, bits: int) -> None:
+    """Refuse bytes that stand for no codes.
+
+    Args:
+        codes_P: uint8.
+        bits: of a code: 2 (ternary), 4 or 8.
+
+    Raises:
+        ValueError: there is one.
+    """
+    if bits == 2 and codes_P.max(initial=0) > LARGEST_BYTE:
+        raise ValueError(f"a byte above {LARGEST_BYTE} is no base-3 code")
+    digits = {2: (), 4: (codes_P >> 4, codes_P & 15), 8: (codes_P,)}[bits]
+    if not all(each.all() for each in digits):
+        raise ValueError(f"a byte holds a digit 0, which is no code of {bits} bits")

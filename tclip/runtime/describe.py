@@ -83,7 +83,7 @@ class Towers:
                 "size that it was made for."
             )
         return ImageTower(
-            channels=int(part.config.get("num_channels", 3)),
+            channels=part.number("num_channels", 3),
             image_size=size,
             patch_size=patch_size,
             patch=self._linear(f"{tower}.embeddings.patch_embedding"),
@@ -110,9 +110,16 @@ class Towers:
         )
 
     def scale_and_bias(self) -> tuple[float, float]:
-        """Return exp(logit_scale) and logit_bias (0 where there is none)."""
-        bias = self.file.floats("logit_bias") if "logit_bias" in self.file else np.zeros(1)
-        return float(np.exp(self.file.floats("logit_scale").reshape(-1)[0])), float(bias.reshape(-1)[0])
+        """Return exp(logit_scale) and logit_bias (0 where there is none).
+
+        Raises:
+            FormatError: one is not a number, or the scale is too large for one.
+        """
+        with np.errstate(over="ignore"):
+            scale = float(np.exp(self._float("logit_scale")))
+        if not np.isfinite(scale):
+            raise self.file.damaged("logit_scale is too large")
+        return scale, float(self._float("logit_bias")) if "logit_bias" in self.file else 0.0
 
     @property
     def sigmoid(self) -> bool:
@@ -130,6 +137,12 @@ class Towers:
                 f"{', '.join(types)}."
             )
         return _Part(self, config)
+
+    def _float(self, name: str) -> np.float32:
+        tensor = self.file.floats(name)
+        if tensor.size != 1:
+            raise self.file.damaged(f"{name} holds {tensor.size} numbers instead of 1")
+        return tensor.reshape(-1)[0]
 
     def _floats(self, name: str, num_axes: int) -> np.ndarray:
         tensor = self.file.floats(name)
@@ -164,19 +177,24 @@ class _Part:
     towers: Towers
     config: Mapping[str, Any]
 
-    def number(self, key: str) -> int:
-        value = self.config.get(key)
+    def number(self, key: str, otherwise: int | None = None) -> int:
+        value = self.config.get(key, otherwise)
         if type(value) is not int or value < 1:
-            raise FormatError(
-                f"The config.json of {self.towers.where} says {key} = {value!r} for "
-                f'"{self.config["model_type"]}": fetch or pack it again.'
-            )
+            raise self._nonsense(key)
         return value
 
     def norm(self, prefix: str) -> Norm:
         floats = self.towers._floats
-        eps = float(self.config.get("layer_norm_eps", 1e-5))
-        return Norm(floats(f"{prefix}.weight", 1), floats(f"{prefix}.bias", 1), eps)
+        eps = self.config.get("layer_norm_eps", 1e-5)
+        if type(eps) not in (int, float) or not 0 <= eps < 1:
+            raise self._nonsense("layer_norm_eps")
+        return Norm(floats(f"{prefix}.weight", 1), floats(f"{prefix}.bias", 1), float(eps))
+
+    def _nonsense(self, key: str) -> FormatError:
+        return FormatError(
+            f"The config.json of {self.towers.where} says {key} = {self.config.get(key)!r} for "
+            f'"{self.config["model_type"]}": fetch or pack it again.'
+        )
 
     def blocks(self, tower: str) -> tuple[Block, ...]:
         prefixes = [f"{tower}.encoder.layers.{index}" for index in range(self.number("num_hidden_layers"))]
@@ -216,23 +234,8 @@ class _Part:
         if fused.shape != (3 * len(probe_D), len(probe_D)) or len(bias) != 3 * len(probe_D):
             raise towers.file.damaged(f"{prefix}.attention.in_proj_weight does not fit the probe")
         query, key, value = (
-            Linear(_rows(fused, first, width), bias[first : first + width]) for first in (0, width, 2 * width)
+            Linear(fused.rows(first, width), bias[first : first + width]) for first in (0, width, 2 * width)
         )
         out = towers._linear(f"{prefix}.attention.out_proj")
         attention = Attention(self.number("num_attention_heads"), query, key, value, out)
         return AttentionPool(probe_D, attention, self.norm(f"{prefix}.layernorm"), self._mlp(f"{prefix}.mlp"))
-
-
-def _rows(matrix: Matrix, first: int, count: int) -> Matrix:
-    """Some rows of a matrix, without a copy."""
-    inputs = matrix.shape[1]
-    if matrix.dense_OI is not None:
-        return Matrix((count, inputs), dense_OI=matrix.dense_OI[first : first + count])
-    assert matrix.scale_OG is not None
-    return Matrix(
-        (count, inputs),
-        codes=matrix.codes,
-        bits=matrix.bits,
-        first_code=matrix.first_code + first * inputs,
-        scale_OG=matrix.scale_OG[first : first + count],
-    )

@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from tclip.cache import cache_folder
-from tclip.errors import DataError
+from tclip.errors import DataError, first_line
 from tclip.progress import Progress
 from tclip.runtime.clip import RuntimeClip
 
@@ -40,7 +40,7 @@ class Gallery:
         folder: of the pictures, searched with all folders in it.
         paths: relative to the folder, sorted.
         vector_NE: float32, L2-normalised, a row a path.
-        unreadable: pictures that could not be read, with the reason.
+        unreadable: pictures that could not be read, with the reason; links to nothing are among them.
     """
 
     folder: Path
@@ -61,10 +61,9 @@ def embed_folder(clip: RuntimeClip, folder: Path, store: Path, progress: Progres
     Raises:
         DataError: the folder is missing or holds no pictures.
     """
-    stamps = find_pictures(folder)
+    stamps, unreadable = find_pictures(folder)
     known = _read_store(store, clip.embedding_size)
     wanted = [path for path, stamp in stamps.items() if path not in known or known[path][0] != stamp]
-    unreadable: dict[str, str] = {}
     if wanted:
         progress.begin(f"embedding {folder}", len(wanted))
         for part in _embedded_parts(clip, folder, wanted, unreadable, progress):
@@ -106,23 +105,32 @@ def embed_to_file(clip: RuntimeClip, folder: Path, target: Path, progress: Progr
     return gallery, described
 
 
-def find_pictures(folder: Path) -> dict[str, Stamp]:
-    """Return the pictures of a folder and all in it, by relative path, sorted: size and time of change in ns.
+def find_pictures(folder: Path) -> tuple[dict[str, Stamp], dict[str, str]]:
+    """Find the pictures of a folder and of all folders in it.
+
+    Returns:
+        size and time of change in ns by relative path, sorted; and those that the system cannot find or open,
+        such as links to nothing, each with the reason.
 
     Raises:
         DataError: there is no such folder, or it holds no pictures.
     """
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}: give one that holds pictures.")
-    found = {}
+    found: dict[str, Stamp] = {}
+    unreadable: dict[str, str] = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
-        if path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in relative.parts):
+        if path.suffix.lower() not in SUFFIXES or any(part.startswith(".") for part in relative.parts):
+            continue
+        try:
             status = path.stat()
             found[relative.as_posix()] = (status.st_size, status.st_mtime_ns)
-    if not found:
+        except OSError as error:
+            unreadable[relative.as_posix()] = error.strerror or first_line(error)
+    if not found and not unreadable:
         raise DataError(f"{folder} holds no pictures ({', '.join(sorted(SUFFIXES))}): give another folder.")
-    return found
+    return found, unreadable
 
 
 def store_beside(folder: Path, identity: str) -> Path:
@@ -146,8 +154,10 @@ def _write_vectors(gallery: Gallery, target: Path, clip: RuntimeClip) -> Path:
         "paths": gallery.paths,
         "unreadable": gallery.unreadable,
     }
+    text = json.dumps(described, ensure_ascii=False, indent=1)
     with _replacing(beside) as temporary:
-        temporary.write_text(json.dumps(described, ensure_ascii=False, indent=1), encoding="utf-8")
+        # of a name that is no UTF-8, Python has \udcXX for a byte, and written so it is an escape of JSON
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     with _replacing(target) as temporary, temporary.open("wb") as file:
         np.save(file, gallery.vector_NE)
     return beside

@@ -100,6 +100,8 @@ class ImageReader:
                 return self._fitted(image)
         except UnidentifiedImageError as error:
             raise UnreadableError("no picture, or of an unknown format") from error
+        except OSError as error:
+            raise UnreadableError(error.strerror or first_line(error)) from error
         except Exception as error:  # PIL's plugins raise what they like on damaged files
             raise UnreadableError(first_line(error)) from error
 
@@ -160,8 +162,8 @@ def image_reader(folder: Path, image_size: int, num_threads: int = 1) -> ImageRe
             resample=int(config.get("resample", 3)),
             crop=(crop, crop) if isinstance(crop, int) else crop,
             factor=float(config.get("rescale_factor", 1 / 255)) if known["do_rescale"] else 1.0,
-            mean=tuple(map(float, config["image_mean"])) if known["do_normalize"] else None,
-            std=tuple(map(float, config["image_std"])) if known["do_normalize"] else None,
+            mean=_of_channels(config["image_mean"]) if known["do_normalize"] else None,
+            std=_of_channels(config["image_std"]) if known["do_normalize"] else None,
             num_threads=num_threads,
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -186,6 +188,13 @@ def _size(size: Any) -> int | tuple[int, int]:
     if set(size) == {"height", "width"}:
         return int(size["height"]), int(size["width"])
     raise ValueError(f"the size {size}")
+
+
+def _of_channels(values: Any) -> tuple[float, ...]:
+    numbers = tuple(map(float, values))
+    if len(numbers) != 3:
+        raise ValueError(f"{len(numbers)} numbers for 3 channels")
+    return numbers
 
 
 def _on_white(image: "Image") -> "Image":

@@ -62,11 +62,13 @@ def load(
     kept_out = tuple(
         prefix for tower, prefixes in PREFIXES.items() if tower not in wanted for prefix in prefixes
     )
-    file.check(name for name in file.names() if not name.startswith(kept_out))
+    names = [name for name in file.names() if not name.startswith(kept_out)]
+    file.check(names)
     described = Towers(files.config, file, str(spec))
     image = described.image() if "image" in wanted else None
     text = described.text() if "text" in wanted else None
     scale, bias = described.scale_and_bias()
+    file.check_read(names)
     return RuntimeClip(
         name=str(spec),
         identity=_identity(files, file),

@@ -62,6 +62,7 @@ class MappedFile:
         self._entries = self._read_entries(document)
         self.header = self._checked_header(metadata)
         self._sums: set[str] = set()
+        self._read: set[str] = set()
 
     def check(self, names: Iterable[str]) -> None:
         """Compare the checksums of some tensors; each is read once, in threads.
@@ -76,6 +77,19 @@ class MappedFile:
         if changed:
             raise self._damaged(f"the bytes of {', '.join(sorted(changed))} have changed")
         self._sums.update(wanted)
+
+    def check_read(self, names: Iterable[str]) -> None:
+        """Refuse tensors that nothing has read: the configuration is of another model, or says too little.
+
+        Raises:
+            FormatError: there are some, all of them named.
+        """
+        unread = sorted(set(names) - self._read)
+        if unread:
+            raise FormatError(
+                f"{self._path} holds weights that the config.json beside it does not describe; "
+                f"fetch or pack it again:{listed(unread)}"
+            )
 
     def __contains__(self, name: str) -> bool:
         """Whether there is a tensor of that name."""
@@ -94,6 +108,7 @@ class MappedFile:
         entry = self._entries.get(name)
         if entry is None:
             raise self._damaged(f"{name} is missing")
+        self._read.add(name)
         view = np.frombuffer(self._bytes[entry.begin : entry.end], entry.dtype)
         return view.reshape(entry.shape)
 

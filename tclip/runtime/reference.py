@@ -12,6 +12,8 @@ from math import erf
 
 import numpy as np
 
+from tclip.runtime.coded import check_bytes
+from tclip.runtime.fitting import check_image_tower, check_text_tower
 from tclip.runtime.weights import (
     ActivationName,
     Attention,
@@ -26,7 +28,6 @@ from tclip.runtime.weights import (
 )
 
 LARGEST_CODE = 127
-LARGEST_BYTE = 242
 PLACES = {3: (81, 27, 9, 3, 1), 16: (16, 1), 256: (1,)}  # of the digits in a byte, by their base
 SMALLEST_BOUND = np.float32(np.finfo(np.float32).tiny * LARGEST_CODE)
 # erf of the steps of 1/1024 in [-4, 4]; between them it is a straight line within 1.2e-7
@@ -35,9 +36,10 @@ _ERF = np.array([erf(step) for step in _ERF_STEPS])
 
 
 class NumpyImageTower:
-    """An image tower in numpy; see native.py for its twin."""
+    """An image tower in numpy; see native.py for its twin, which refuses the same."""
 
     def __init__(self, tower: ImageTower) -> None:
+        check_image_tower(tower)
         self._tower = tower
 
     def __call__(self, pixel_BCHW: np.ndarray) -> np.ndarray:
@@ -64,9 +66,10 @@ class NumpyImageTower:
 
 
 class NumpyTextTower:
-    """A text tower in numpy; see native.py for its twin."""
+    """A text tower in numpy; see native.py for its twin, which refuses the same."""
 
     def __init__(self, tower: TextTower) -> None:
+        check_text_tower(tower)
         self._tower = tower
 
     def __call__(self, ids: Sequence[np.ndarray]) -> np.ndarray:
@@ -109,11 +112,8 @@ def codes_of(matrix: Matrix, first_row: int = 0, num_rows: int | None = None) ->
     if matrix.codes is None or end > len(matrix.codes):
         raise ValueError("there are fewer codes than the shape needs")
     packed = matrix.codes[first // len(places) : end]
+    check_bytes(packed, matrix.bits)
     digits = packed[:, None].astype(np.int16) // np.array(places) % base
-    if base == 3 and packed.size and packed.max() > LARGEST_BYTE:
-        raise ValueError(f"a byte above {LARGEST_BYTE} is no base-3 code")
-    if base > 3 and not digits.all():
-        raise ValueError(f"a byte holds a digit 0, which is no code of {matrix.bits} bits")
     codes = digits.reshape(-1)[first % len(places) :][: num_rows * inputs] - base // 2
     return codes.astype(np.int8).reshape(num_rows, inputs)
 

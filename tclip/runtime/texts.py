@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tclip.errors import ModelError, first_line
+from tclip.errors import DataError, ModelError, first_line
 from tclip.runtime.folder import read_json
 
 TOKENIZER_FILE = "tokenizer.json"
@@ -35,15 +35,34 @@ class TextReader:
         if not self._path.is_file():
             raise ModelError(f"There is no {self._path}: put the model's tokenizer files into the folder.")
         self._config = read_json(folder / CONFIG_FILE, "tokenizer")
-        self.max_tokens = min(num_positions, int(self._config.get("model_max_length") or num_positions))
+        self.max_tokens = self._max_tokens(num_positions)
+        end = text_config.get("eos_token_id")
+        if end is not None and type(end) is not int:
+            raise ModelError(
+                f"The config.json beside {self._path} says eos_token_id = {end!r}: fetch the model again."
+            )
 
     def __call__(self, texts: Sequence[str]) -> list[np.ndarray]:
         """Return the ids of each text, int32 [T]; the last is the token that the tower pools.
 
         Texts that are too long are cut; their end token stays.
+
+        Raises:
+            DataError: a text is none: a part of it was not UTF-8.
+            ModelError: the vocabulary is damaged.
         """
+        for text in texts:
+            _check_text(text)
         encoded = self._tokenizer.encode_batch(list(texts))
         return [self._pooled_last(np.array(each.ids, np.int32)) for each in encoded]
+
+    def _max_tokens(self, num_positions: int) -> int:
+        most = self._config.get("model_max_length") or num_positions
+        # the end token, and one before it
+        if type(most) not in (int, float) or not most >= 2:
+            path = self._path.with_name(CONFIG_FILE)
+            raise ModelError(f"{path} says model_max_length = {most!r}: fetch the model again.")
+        return int(min(num_positions, most))
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -89,3 +108,10 @@ class TextReader:
                 f'The vocabulary in {self._path} lacks the padding token "{text}": fetch it again.'
             )
         return int(found)
+
+
+def _check_text(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"The text {text!r} is not UTF-8: write it as UTF-8.") from error

@@ -32,6 +32,20 @@ class Matrix:
     first_code: int = 0
     scale_OG: np.ndarray | None = None
 
+    def rows(self, first: int, count: int) -> "Matrix":
+        """Return some rows, without a copy."""
+        inputs = self.shape[1]
+        if self.dense_OI is not None:
+            return Matrix((count, inputs), dense_OI=self.dense_OI[first : first + count])
+        assert self.scale_OG is not None
+        return Matrix(
+            (count, inputs),
+            codes=self.codes,
+            bits=self.bits,
+            first_code=self.first_code + first * inputs,
+            scale_OG=self.scale_OG[first : first + count],
+        )
+
 
 @dataclass(frozen=True)
 class Linear:

@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from tclip.export.ranking import same_first
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -25,15 +27,10 @@ class Limits:
 
 @dataclass(frozen=True)
 class Answers:
-    """The L2-normalised embeddings that a form gives for the same images and texts."""
+    """The L2-normalised embeddings that a form gives for the same images and texts, no two texts alike."""
 
     image_BE: Float[Tensor, "B E"]
     text_LE: Float[Tensor, "L E"]
-
-    @property
-    def first_B(self) -> Tensor:
-        """Which text comes first for each image."""
-        return (self.image_BE @ self.text_LE.T).argmax(1)
 
 
 @dataclass(frozen=True)
@@ -43,14 +40,14 @@ class Agreement:
     Attributes:
         image_mean, image_worst: cosines of the embeddings of images, in [-1, 1].
         text_mean, text_worst: of texts.
-        same_first: share of images for which both rank the same text first, in [0, 1].
+        same_first: share of images for which both rank the same text first, in [0, 1]; None of one text.
     """
 
     image_mean: float
     image_worst: float
     text_mean: float
     text_worst: float
-    same_first: float
+    same_first: float | None
 
     def beyond(self, limits: Limits) -> list[str]:
         """Say each thing in which the form parts from the model by more than the limits allow."""
@@ -60,7 +57,7 @@ class Agreement:
             for what, cosine in cosines.items()
             if cosine < limits.cosine
         ]
-        if self.same_first < limits.agreement:
+        if self.same_first is not None and self.same_first < limits.agreement:
             problems.append(
                 f"{self.same_first:.1%} of the images rank the same text first "
                 f"(at least {limits.agreement:.1%})"
@@ -72,13 +69,12 @@ def compare(found: Answers, expected: Answers) -> Agreement:
     """Return how near the answers of a form are to those that are expected; NaN counts as the opposite."""
     image_B = _cosines(found.image_BE, expected.image_BE)
     text_L = _cosines(found.text_LE, expected.text_LE)
-    same_B = found.first_B == expected.first_B
     return Agreement(
         image_mean=float(image_B.mean()),
         image_worst=float(image_B.min()),
         text_mean=float(text_L.mean()),
         text_worst=float(text_L.min()),
-        same_first=float(same_B.float().mean()),
+        same_first=same_first((found.image_BE, found.text_LE), (expected.image_BE, expected.text_LE)),
     )
 
 

@@ -41,7 +41,8 @@ def export_verified(run: Run, name: str, export: Export, progress: Progress, sam
     progress.begin(f"export {name}")
     files = export(clip, rejected)
     progress.begin(f"verify {name}")
-    found = {name: agreement_of(name, rejected, run, pairs, expected_answers(run, pairs))}
+    pairs, expected = expected_answers(run, pairs)
+    found = {name: agreement_of(name, rejected, run, pairs, expected)}
     try:
         refuse_strangers(run, found)
     except ParityError as error:
@@ -49,7 +50,7 @@ def export_verified(run: Run, name: str, export: Export, progress: Progress, sam
     replace_folder(rejected, target)
     moved = [WrittenFile(target / file.path.relative_to(rejected), file.num_bytes) for file in files]
     progress.table(files_table(str(target), moved))
-    progress.table(agreement_table(run, found, len(pairs[0])))
+    progress.table(agreement_table(run, found, pairs))
 
 
 def export_onnx_beside(run: Run, overrides: Sequence[str], progress: Progress) -> None:

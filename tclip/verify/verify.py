@@ -9,8 +9,10 @@ import torch
 from PIL import Image
 
 from tclip.errors import ParityError, listed
-from tclip.evaluate.encoder import Encoder, embed_all
+from tclip.evaluate.encoder import ClipEncoder, Encoder, embed_all
+from tclip.export.ranking import compared_on, distinct_texts
 from tclip.export.stage import comparison_pairs
+from tclip.export.target import check_packed, packed_clip
 from tclip.progress import Progress, Table
 from tclip.run import Run, write_json
 from tclip.verify.agreement import Agreement, Answers, compare
@@ -36,18 +38,19 @@ def verify(run: Run, names: list[str], samples: int, progress: Progress) -> dict
 
     Raises:
         ParityError: a form parts from the packed model by more than it may, all of them named.
+        UserError: the run is not packed.
         ModelError: a form is unknown or not there.
         DataError: there are no images and texts to compare on.
     """
+    check_packed(run)
     names = chosen(run, names)
-    pairs = comparison_pairs(run.recipe, samples)
-    expected = expected_answers(run, pairs)
+    pairs, expected = expected_answers(run, comparison_pairs(run.recipe, samples))
     found: dict[str, Agreement] = {}
     progress.begin(f"verify {', '.join(names)}", len(names))
     for done, name in enumerate(names, start=1):
         found[name] = agreement_of(name, run.folder / FORMS[name].folder, run, pairs, expected)
         progress.update(done)
-    table = agreement_table(run, found, len(pairs[0]))
+    table = agreement_table(run, found, pairs)
     write_json(run.results / "verify.json", table.to_dict())
     progress.table(table)
     refuse_strangers(run, found)
@@ -67,9 +70,17 @@ def answers_of(encoder: Encoder, pairs: Pairs) -> Answers:
         )
 
 
-def expected_answers(run: Run, pairs: Pairs) -> Answers:
-    """Return the answers of the packed model, which all forms are compared with."""
-    return answers_of(FORMS["packed"].open(run.packed, run.packed), pairs)
+def expected_answers(run: Run, pairs: Pairs) -> tuple[Pairs, Answers]:
+    """Return what forms are compared on, and the answers of the packed model, which they are compared with.
+
+    Args:
+        run: a run that is packed.
+        pairs: images, and texts of which those that the model cannot tell apart are taken once.
+    """
+    clip = packed_clip(run)
+    images, texts = pairs
+    pairs = images, distinct_texts(texts, clip.tokenize)
+    return pairs, answers_of(ClipEncoder(clip), pairs)
 
 
 def agreement_of(name: str, folder: Path, run: Run, pairs: Pairs, expected: Answers) -> Agreement:
@@ -91,8 +102,9 @@ def refuse_strangers(run: Run, found: dict[str, Agreement]) -> None:
         )
 
 
-def agreement_table(run: Run, found: dict[str, Agreement], num_images: int) -> Table:
+def agreement_table(run: Run, found: dict[str, Agreement], pairs: Pairs) -> Table:
     """Return one row a form; the title tells on what they were compared."""
+    images, texts = pairs
     rows = []
     for name, each in found.items():
         limits = FORMS[name].limits(run)
@@ -102,8 +114,8 @@ def agreement_table(run: Run, found: dict[str, Agreement], num_images: int) -> T
                 round(FORMS[name].num_bytes(run) / 1e6, 2),
                 *(round(value, 5) for value in (each.image_mean, each.image_worst)),
                 *(round(value, 5) for value in (each.text_mean, each.text_worst)),
-                f"{each.same_first:.1%}",
+                None if each.same_first is None else f"{each.same_first:.1%}",
                 f"{limits.cosine}, {limits.agreement:.0%}",
             ]
         )
-    return Table(f"Cosine to {run.packed} on {num_images} images and texts", COLUMNS, rows)
+    return Table(f"Cosine to {run.packed} on {compared_on(len(images), len(texts))}", COLUMNS, rows)

@@ -1,13 +1,13 @@
-"""`tclip export onnx`: its options change RUN/recipe.yaml, which goes on saying what was run."""
+"""`tclip export onnx`: its options change the run's recipe, which goes on saying what was run."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tclip.recipe.read import read_recipe
 from tclip.recipe.schema import Export, Recipe
 from tclip.recipe.write import write_recipe
+from tclip.run import Run
 from tests.cli.conftest import Outcome
 
 
@@ -28,7 +28,7 @@ def run(tmp_path: Path) -> Path:
         (("--set", "export.onnx.samples=7"), "samples", 7),
     ],
 )
-def test_options_are_kept_in_the_recipe(
+def test_options_reach_the_recipe_that_is_run(
     arguments: tuple[str, ...],
     key: str,
     value: object,
@@ -36,12 +36,13 @@ def test_options_are_kept_in_the_recipe(
     tclip: Callable[..., Outcome],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked = []
-    monkeypatch.setattr("tclip.pipeline.run_stage", lambda run, stage, *rest, **named: asked.append(stage))
+    asked: list[tuple[Run, str]] = []
+    monkeypatch.setattr("tclip.pipeline.run_stage", lambda *told, **_: asked.append(told[:2]))
     monkeypatch.setattr("tclip.recipe.preflight._problems", lambda recipe: iter(()))
     assert tclip("export", "onnx", str(run), *arguments).code == 0
-    assert asked == ["export"]
-    changed = read_recipe(run / "recipe.yaml").export.onnx
+    ((opened, stage),) = asked
+    assert (opened.folder, stage) == (run, "export")
+    changed = opened.recipe.export.onnx
     assert changed is not None and getattr(changed, key) == value
     defaults = Export().onnx
     others = {name for name in type(changed).model_fields if name != key}

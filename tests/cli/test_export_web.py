@@ -31,6 +31,7 @@ def test_options_reach_the_exporter(
 ) -> None:
     asked = []
     monkeypatch.setattr("tclip.export.web.web_export", lambda *told: told[:2])
+    monkeypatch.setattr("tclip.pipeline.check_ready", lambda run, name: None)
     monkeypatch.setattr("tclip.verify.gate.export_verified", lambda *told: asked.append(told[:3]))
     assert tclip("export", "web", str(run), *arguments).code == 0
     ((opened, form, export),) = asked
@@ -40,7 +41,8 @@ def test_options_reach_the_exporter(
 def test_a_run_that_is_not_packed_is_one_sentence(run: Path, tclip: Callable[..., Outcome]) -> None:
     outcome = tclip("export", "web", str(run))
     assert outcome.code == 2
-    assert outcome.err == f"tclip: {run} is not packed yet: run `tclip pack {run}` first.\n"
+    why = "is not ready for export, calibrate is missing"
+    assert outcome.err == f"tclip: {run} {why}: run `tclip calibrate {run}` first.\n"
 
 
 def test_no_run_is_one_sentence(tmp_path: Path, tclip: Callable[..., Outcome]) -> None:

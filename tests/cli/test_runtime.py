@@ -1,6 +1,8 @@
 """classify, embed, search and bench, as their users run them."""
 
 import json
+import os
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -99,6 +101,27 @@ def test_search_ranks_and_draws(tclip, model, pictures, tmp_path):
     assert sheet.is_file()
     assert "embedding" in done.out
     assert "embedding" not in tclip(*arguments, "--json").out
+
+
+@pytest.mark.parametrize("json_lines", [(), ("--json",), ("--quiet",)])
+def test_names_that_are_no_text_and_links_to_nothing_are_shown(tclip, model, pictures, tmp_path, json_lines):
+    name = os.fsdecode(b"caf\xe9.png")
+    (pictures / "red.png").rename(pictures / name)
+    (pictures / os.fsdecode(b"gone\xe9.png")).symlink_to("nowhere.png")
+    picture, vectors = str(pictures / name), str(tmp_path / "v.npy")
+    sys.stderr.reconfigure(errors="backslashreplace")  # as Python's own, unlike what the tests read it by
+    for arguments in (
+        ("search", str(pictures), "something red"),
+        ("classify", picture, "--labels", "a,b"),
+        ("embed", str(pictures), "-o", vectors),
+    ):
+        done = tclip(*arguments, "-m", model, *json_lines)
+        assert done.code == 0, done.err
+        if arguments[0] != "embed" and "--json" in json_lines:
+            assert picture in [cell for row in table_of(done.out)["rows"] for cell in row]
+        elif arguments[0] != "embed":
+            assert "caf\\udce9.png" in done.out
+    assert json.loads((tmp_path / "v.json").read_text(encoding="utf-8"))["paths"] == ["blue.png", name]
 
 
 def test_a_model_that_is_not_packed_is_refused(tclip, tiny_folder, pictures):

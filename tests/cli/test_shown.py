@@ -165,6 +165,18 @@ def test_numbers_stand_to_the_right_also_below_an_empty_cell() -> None:
     assert last == f"file, MB{'':14}0.34"
 
 
+@pytest.mark.parametrize("on_terminal", [False, True])
+def test_names_that_are_no_text_are_escaped_and_columns_stay_in_line(
+    on_terminal: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: on_terminal)
+    print_table(Table("caf\udce9", ["picture", "\udce9"], [["\udce9.png", 1], ["bé.png", 2]]))
+    title, *lines = capsys.readouterr().out.splitlines()
+    one, other = (line for line in lines if ".png" in line)
+    assert all(r"\udce9" in line for line in (title, one)) and "bé.png" in other
+    assert len(one) == len(other)
+
+
 @pytest.mark.parametrize(
     ("function", "value", "text"),
     [

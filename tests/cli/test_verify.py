@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from tclip.run import open_run
 from tests.verify.conftest import _run_once  # noqa: F401  (a fixture)
 
 
@@ -30,3 +31,23 @@ def test_a_mistake_and_a_failure_have_their_exit_codes(tclip, run_folder):
     (run_folder / "calibrated" / "config.json").write_text(json.dumps(config))
     done = tclip("verify", str(run_folder), "--samples", "4")
     assert (done.code, "calibrated: the mean cosine" in done.err) == (1, True), done.err
+
+
+@pytest.mark.parametrize(
+    ("command", "what"),
+    [
+        (("verify",), "verify"),
+        (("export", "transformers"), "export"),
+        (("export", "gguf"), "export"),
+        (("export", "web"), "export"),
+        (("export", "onnx", "--beside"), "export"),
+    ],
+)
+def test_a_packed_model_that_the_run_has_left_behind_is_refused(tclip, run_folder, command, what):
+    before = sorted(run_folder.iterdir())
+    open_run(run_folder).forget(["pack"])
+    done = tclip(*command, str(run_folder))
+    assert done.code == 2
+    why = f"is not ready for {what}, pack is missing: run `tclip pack {run_folder}` first."
+    assert done.err == f"tclip: {run_folder} {why}\n"
+    assert sorted(run_folder.iterdir()) == before

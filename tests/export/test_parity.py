@@ -48,6 +48,19 @@ def test_good_files_pass(
     assert report.text.milliseconds > 0
 
 
+@pytest.mark.parametrize(("num_texts", "agreement"), [(3, 1.0), (1, None)])
+def test_captions_that_repeat_count_once(
+    num_texts: int,
+    agreement: float | None,
+    exported: Callable[[str], Exported],
+    images: list[Image.Image],
+    texts: list[str],
+) -> None:
+    labels = texts[:num_texts] * 10  # some of them in other batches
+    report = check_parity(exported("clip").clip, exported("clip").folders["float"], images, labels, STRICT)
+    assert (report.agreement, report.num_images, report.num_texts) == (agreement, 5, num_texts)
+
+
 @pytest.mark.parametrize(
     ("file", "tensor", "where"),
     [

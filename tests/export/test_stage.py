@@ -54,8 +54,20 @@ def test_files_report_and_tables(run: Run) -> None:
     assert report["image"]["mean_cosine"] == pytest.approx(1, abs=1e-5)
     files, parity = progress.tables
     assert [row[0] for row in files.rows] == [IMAGE_FILE, TEXT_FILE]
-    assert "100.0% of 5 images" in parity.title
+    assert parity.title.endswith("on 5 images and 5 texts: same text first for 100.0% of the images")
     assert not run.onnx.with_name("onnx.rejected").exists()
+
+
+def test_a_label_that_all_images_share_is_no_reason_to_refuse(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "captions.csv").write_text(
+        "filepath,caption\n" + "".join(f"{i}.png,a cat\n" for i in range(5))
+    )
+    progress = Collected()
+    stage.export(run, progress)
+    assert json.loads((run.results / "onnx.json").read_text())["agreement"] is None
+    assert progress.tables[-1].title == (
+        "ONNX against torch on 5 images and one text, which leaves nothing to rank"
+    )
 
 
 def test_rejected_files_stay_out(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

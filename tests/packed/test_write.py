@@ -140,6 +140,27 @@ def test_what_half_precision_cannot_hold_is_named(tiny_folder: Callable[[str], P
     assert torch.equal(load(tmp_path / "packed").ternary[name].scale_RG, tensor.scale_RG * 1e9)
 
 
+@pytest.mark.parametrize(
+    ("others", "row", "lost"),
+    [(0.05, 2e-8, False), (1e-4, 2e-8, False), (3e-5, 2e-8, True), (2e-8, 2e-8, True), (0, 1e-9, False)],
+)
+def test_a_row_that_is_nothing_beside_the_others_becomes_zero(
+    others: float, row: float, lost: bool, ternary_clip: Clip, tmp_path: Path
+) -> None:
+    scale_RG = torch.tensor([[others], [row], [others]])
+    tensor = TernaryTensor(torch.ones(3, 4, dtype=torch.int8), scale_RG)
+    model = Weights(ternary_clip.model.config, tensor.dense())
+    clip = replace(ternary_clip, model=model, ternary={"weight": tensor})
+    if lost:
+        with pytest.raises(FormatError, match=r"float16.*\n  weight_scale"):
+            write_packed(clip, tmp_path / "packed")
+    else:
+        write_packed(clip, tmp_path / "packed")
+        found = read_packed(tmp_path / "packed").ternary["weight"]
+        assert torch.equal(found.scale_RG, scale_RG.half().float())
+        assert found.scale_RG[1] == 0
+
+
 def test_a_failure_keeps_the_good_folder(
     packed: Path, ternary_clip: Clip, monkeypatch: pytest.MonkeyPatch
 ) -> None:

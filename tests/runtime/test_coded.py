@@ -59,3 +59,9 @@ def test_what_does_not_fit_is_refused(bits, shape, num_bytes, scales, message) -
     codes = codes if num_bytes is None else codes[:num_bytes]
     with pytest.raises(ValueError, match=f"the {message} of w do not fit its shape"):
         coded_matrix("w", shape, codes, np.ones(scales, np.float32), bits)
+
+
+def test_a_negative_scale_is_refused() -> None:
+    codes = pack_codes(torch.zeros(4, 6, dtype=torch.int8)).numpy()
+    with pytest.raises(ValueError, match="a scale of w is negative"):
+        coded_matrix("w", (4, 6), codes, np.array([[1], [0], [-1e-6], [1]], np.float32), None)

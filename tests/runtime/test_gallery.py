@@ -57,7 +57,8 @@ def embedded(clip: RuntimeClip, folder: Path, store: Path) -> tuple[gallery_modu
 
 
 def test_pictures_are_found_in_order(pictures: Path, tmp_path: Path) -> None:
-    assert list(find_pictures(pictures)) == ["a.jpg", "b.png", "more/c.webp"]
+    found, unreadable = find_pictures(pictures)
+    assert (list(found), unreadable) == (["a.jpg", "b.png", "more/c.webp"], {})
     with pytest.raises(DataError, match="There is no folder"):
         find_pictures(tmp_path / "nothing")
     (tmp_path / "empty").mkdir()
@@ -99,6 +100,37 @@ def test_unreadable_pictures_are_named_and_do_not_stop(
     assert len(gallery.paths) == 3
     assert list(gallery.unreadable) == ["broken.png"]
     assert "no picture" in gallery.unreadable["broken.png"]
+
+
+def test_links_to_nothing_are_named_and_do_not_stop(
+    clip: RuntimeClip, pictures: Path, tmp_path: Path
+) -> None:
+    (pictures / "gone.png").symlink_to("nowhere.png")
+    (pictures / "round.jpg").symlink_to("round.jpg")
+    (pictures / "there.png").symlink_to("b.png")
+    gallery, _ = embedded(clip, pictures, tmp_path / "store")
+    assert gallery.paths == ["a.jpg", "b.png", "more/c.webp", "there.png"]
+    assert sorted(gallery.unreadable) == ["gone.png", "round.jpg"]
+    assert gallery.unreadable["gone.png"] == "No such file or directory"
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "gone.png").symlink_to("nowhere.png")
+    gallery, _ = embedded(clip, tmp_path / "links", tmp_path / "store")
+    assert (gallery.vector_NE.shape, list(gallery.unreadable)) == ((0, clip.embedding_size), ["gone.png"])
+
+
+def test_a_name_that_is_no_text_is_kept(clip: RuntimeClip, pictures: Path, tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    (pictures / "b.png").rename(pictures / name)
+    (pictures / "a.jpg").rename(pictures / "ü.jpg")
+    _, described = embed_to_file(clip, pictures, tmp_path / "vectors.npy", Collected())
+    assert json.loads(described.read_text(encoding="utf-8"))["paths"] == [name, "more/c.webp", "ü.jpg"]
+    assert "ü.jpg" in described.read_text(encoding="utf-8")
+    hits, _ = search_folder(clip, pictures, "a red square", 3, Collected())
+    assert pictures / name in [hit.path for hit in hits]
+    _, count = embedded(clip, pictures, store_beside(pictures, clip.identity))
+    assert count == 0
+    draw_contact_sheet(hits, f"a red square ({name})", tmp_path / "sheet.png")
+    assert (tmp_path / "sheet.png").is_file()
 
 
 def test_an_interrupted_run_goes_on(

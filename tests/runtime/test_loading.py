@@ -156,15 +156,68 @@ def test_what_cannot_be_run_is_refused_by_name(packed_folder: PackedFolder, fami
         ("vision_config", {"num_attention_heads": 5}, "heads do not divide"),
         ("vision_config", {"num_attention_heads": "two"}, "num_attention_heads = 'two'"),
         ("vision_config", {"num_hidden_layers": 3}, r"layers\.2\..* is missing"),
+        (
+            "vision_config",
+            {"num_hidden_layers": 1},
+            r"does not describe; fetch.*\n  vision_model.*layers\.1\.",
+        ),
+        ("vision_config", {"num_channels": "x"}, "num_channels = 'x'"),
+        ("vision_config", {"num_channels": 4}, "layers do not fit"),
+        ("vision_config", {"layer_norm_eps": None}, "layer_norm_eps = None"),
+        ("text_config", {"layer_norm_eps": -1e-5}, "layer_norm_eps = -1e-05"),
         ("text_config", {"num_hidden_layers": 0}, "num_hidden_layers = 0"),
+        ("text_config", {"num_hidden_layers": 1}, r"does not describe; fetch.*\n  text_model.*layers\.1\."),
+        ("text_config", {"eos_token_id": []}, r"eos_token_id = \[\]"),
     ],
 )
+@pytest.mark.parametrize("path", ["", "numpy"])
 def test_a_configuration_that_does_not_fit_is_refused(
-    packed: Path, part: str, changes: dict, message: str
+    packed: Path, part: str, changes: dict, message: str, path: str
 ) -> None:
     change_config(packed, part, **changes)
     with pytest.raises(UserError, match=message):
+        tclip.runtime.load(packed, path=path)
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "message"),
+    [
+        ("tokenizer_config.json", {"model_max_length": "x"}, "model_max_length = 'x'"),
+        ("tokenizer_config.json", {"model_max_length": 1}, "model_max_length = 1"),
+        ("preprocessor_config.json", {"image_mean": [0.5]}, "1 numbers for 3 channels"),
+    ],
+)
+def test_a_preprocessor_that_makes_no_sense_is_refused(
+    packed: Path, file: str, changes: dict, message: str
+) -> None:
+    edit_json(packed / file, **changes)
+    with pytest.raises(ModelError, match=message):
         tclip.runtime.load(packed)
+
+
+@pytest.mark.parametrize("path", ["", "numpy"])
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("logit_scale", lambda tensor: tensor.reshape(-1)[:0], "logit_scale holds 0 numbers instead of 1"),
+        ("logit_scale", lambda tensor: np.full_like(tensor, 1000), "logit_scale is too large"),
+        ("text_projection.weight_scale", lambda tensor: -tensor, "a scale of text_projection.weight is neg"),
+        ("text_projection.weight_codes", lambda tensor: tensor | 255, "a byte above 242"),
+        ("text_model.final_layer_norm.bias", lambda tensor: tensor[:-1], "a norm has another width"),
+        (
+            "visual_projection.weight_codes",
+            lambda tensor: tensor[:-1],
+            "the codes of visual_projection.weight",
+        ),
+    ],
+)
+def test_tensors_that_make_no_sense_are_refused(
+    packed: Path, name: str, change: Callable[[np.ndarray], np.ndarray], message: str, path: str
+) -> None:
+    tensors = dict(load_file(packed / "model.safetensors"))
+    write_tensors(packed, packed, tensors | {name: change(tensors[name])})
+    with pytest.raises(FormatError, match=message):
+        tclip.runtime.load(packed, path=path)
 
 
 def test_an_unknown_path_is_refused(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,8 +308,7 @@ def test_a_hostile_header_with_right_checksums_is_refused_or_runs(
         floats = sorted(each for each, tensor in tensors.items() if tensor.dtype == np.float16)
         chosen = data.draw(st.sampled_from(floats))
         tensors[chosen] = np.zeros(data.draw(st.lists(st.integers(0, 40), max_size=3)), np.float16)
-    header["checksums"] = {each: zlib.crc32(tensor.tobytes()) for each, tensor in tensors.items()}
-    save_file(tensors, folder / "model.safetensors", {METADATA_KEY: json.dumps(header)})
+    write_tensors(source, folder, tensors, shapes=header["shapes"])
     try:
         clip = tclip.runtime.load(folder)
     except UserError:
@@ -268,3 +320,10 @@ def test_a_hostile_header_with_right_checksums_is_refused_or_runs(
 def read_metadata(folder: Path) -> dict[str, str]:
     with safe_open(folder / "model.safetensors", framework="np") as file:
         return file.metadata()
+
+
+def write_tensors(source: Path, folder: Path, tensors: dict[str, np.ndarray], **changes: object) -> None:
+    """Write tensors with right checksums; what else the header says is the source's, or changed."""
+    header = json.loads(read_metadata(source)[METADATA_KEY]) | changes
+    header["checksums"] = {name: zlib.crc32(tensor.tobytes()) for name, tensor in tensors.items()}
+    save_file(tensors, folder / "model.safetensors", {METADATA_KEY: json.dumps(header)})

@@ -100,6 +100,36 @@ def test_a_text_tower_agrees(path: str, causal: bool, kind: str) -> None:
     assert cosines(found, expected).min() > (0.999999 if kind == "float16" else 0.9995)
 
 
+@pytest.mark.parametrize("path", [*PATHS, "numpy"])
+@pytest.mark.parametrize("kind", ["row", "group:16", "bits:8", "float32"])
+@pytest.mark.parametrize("siglip", [False, True])
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # of numpy, of the infinities
+def test_what_is_not_finite_answers_nan_and_leaves_the_others_alone(
+    path: str, kind: str, siglip: bool
+) -> None:
+    tower = Maker(10, kind).image_tower(siglip=siglip)
+    encode = NumpyImageTower(tower) if path == "numpy" else NativeImageTower(tower, path, 2)
+    pixel_BCHW = np.random.default_rng(0).normal(size=(3, 3, 28, 28)).astype(np.float32)
+    expected = encode(pixel_BCHW)
+    for value, where in ((np.nan, np.s_[0, 0, 0]), (np.nan, np.s_[2, 27, 25]), (-np.inf, np.s_[1, 9:])):
+        damaged_BCHW = pixel_BCHW.copy()
+        damaged_BCHW[1][where] = value
+        found = encode(damaged_BCHW)
+        assert np.isnan(found[1]).all()
+        assert np.array_equal(found[::2], expected[::2])
+
+
+@pytest.mark.parametrize("path", [*PATHS, "numpy"])
+@pytest.mark.filterwarnings("ignore:(overflow|invalid value):RuntimeWarning")  # of numpy
+def test_scores_that_overflow_answer_nan(path: str) -> None:
+    tower = Maker(11).image_tower(num_blocks=1)
+    scale_OG = tower.blocks[0].attention.query.matrix.scale_OG
+    assert scale_OG is not None
+    scale_OG[:] = 3e38
+    encode = NumpyImageTower(tower) if path == "numpy" else NativeImageTower(tower, path, 1)
+    assert np.isnan(encode(np.random.default_rng(0).normal(size=(1, 3, 28, 28)).astype(np.float32))).all()
+
+
 @settings(deadline=None, max_examples=25)
 @given(
     batch=st.sampled_from([0, 1, 7, 65]),

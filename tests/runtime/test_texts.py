@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tclip.data.pairs import open_pairs
-from tclip.errors import ModelError
+from tclip.errors import DataError, ModelError
 from tclip.models.clip import Clip
 from tclip.models.load import load_dense
 from tclip.runtime.texts import TextReader
@@ -109,3 +109,8 @@ def test_ids_of_real_captions_are_those_of_transformers(shared: Path) -> None:
     clip = load_dense(str(shared / "models" / "ref-clip"))
     samples = islice(open_pairs(str(shared / "data" / "flickr8k"), "test"), 200)
     assert_same(clip, [caption for sample in samples for caption in sample.captions])
+
+
+def test_a_text_that_is_not_utf8_is_refused(tiny_folder: Callable[[str], Path]) -> None:
+    with pytest.raises(DataError, match=r"The text 'caf\\udce9' is not UTF-8"):
+        reader_of(tiny_folder("clip"))(["a cat", "caf\udce9"])

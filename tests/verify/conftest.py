@@ -10,9 +10,10 @@ from PIL import Image
 
 from tclip.models.load import load_dense
 from tclip.packed.write import write_packed
+from tclip.pipeline import stage_fingerprint
 from tclip.recipe.schema import Data, Recipe
 from tclip.recipe.write import write_recipe
-from tclip.run import Run
+from tclip.run import Run, open_run
 from tests.ternarizing import ternarized
 
 TEXTS = ["a", "a red dog", "two cats on a small table", "the sea at night", "a photo of a tree and a car"]
@@ -33,12 +34,13 @@ def _run_once(tiny_folder: Callable[[str], Path], tmp_path_factory: pytest.TempP
     write_packed(clip, run / "packed")
     write_packed(clip, run / "calibrated", "float32")
     write_recipe(recipe, run / "recipe.yaml")
+    opened = open_run(run)
+    for stage in ("calibrate", "pack"):
+        opened.mark(stage, stage_fingerprint(opened.recipe, stage), ())
     return run
 
 
 @pytest.fixture
 def run(_run_once: Path, tmp_path: Path) -> Run:
     """A run of the test's own."""
-    from tclip.run import open_run
-
     return open_run(Path(shutil.copytree(_run_once, tmp_path / "run")))

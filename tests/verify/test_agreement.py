@@ -43,6 +43,13 @@ def test_another_text_in_front_counts_and_every_problem_is_said() -> None:
     ]
 
 
+def test_one_text_is_judged_by_cosines_alone() -> None:
+    alone = Answers(EXPECTED.image_BE, EXPECTED.text_LE[:1])
+    agreement = compare(alone, alone)
+    assert agreement.same_first is None
+    assert agreement.beyond(Limits(0.9999, 1.0)) == []
+
+
 def test_nan_is_as_far_as_can_be() -> None:
     agreement = compare(Answers(EXPECTED.image_BE * math.nan, EXPECTED.text_LE), EXPECTED)
     assert (agreement.image_mean, agreement.image_worst) == (-1, -1)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from tclip.errors import ModelError, ParityError
+from tclip.errors import ModelError, ParityError, UserError
 from tclip.evaluate.encoder import ClipEncoder
 from tclip.export.onnx import WrittenFile
 from tclip.export.session import OnnxClip
@@ -50,6 +50,27 @@ def test_what_a_run_holds_agrees(run: Run) -> None:
     assert json.loads((run.results / "verify.json").read_text()) == json.loads(json.dumps(table.to_dict()))
 
 
+@pytest.mark.parametrize(
+    ("labels", "told", "same"),
+    [
+        (["a cat", "a dog"], "4 images and 2 texts", "100.0%"),
+        (["a cat", "A cat"], "4 images and one text, which leaves nothing to rank", None),
+    ],
+)
+def test_captions_that_repeat_count_once(
+    run: Run, tmp_path: Path, labels: list[str], told: str, same: str | None
+) -> None:
+    folder = Path(run.recipe.data.train[0]).parent
+    rows = [f"{folder / f'{index}.png'},{labels[index % 2]}\n" for index in range(4)]
+    (tmp_path / "labels.csv").write_text("filepath,caption\n" + "".join(rows))
+    data = run.recipe.data.model_copy(update={"train": (str(tmp_path / "labels.csv"),)})
+    progress = Collected()
+    verify(Run(run.folder, run.recipe.model_copy(update={"data": data})), ["packed"], 4, progress)
+    (table,) = progress.tables
+    assert table.title == f"Cosine to {run.packed} on {told}"
+    assert [row[6] for row in table.rows] == [same]
+
+
 def test_another_model_is_named_after_the_table_is_shown(run: Run) -> None:
     clip = load_packed(run.calibrated)
     with torch.no_grad():
@@ -75,6 +96,10 @@ def test_the_model_before_training_is_no_form_of_a_trained_run(run: Run) -> None
 def test_forms_that_are_unknown_or_missing_are_named(run: Run) -> None:
     with pytest.raises(ModelError, match=r'Unknown form "onx"\. Did you mean "onnx"'):
         verify(run, ["onx"], 2, Collected())
+    run.packed.rename(run.folder / "elsewhere")
+    with pytest.raises(UserError, match="is not packed yet: run `tclip pack"):
+        verify(run, [], 2, Collected())
+    (run.folder / "elsewhere").rename(run.packed)
     with pytest.raises(
         ModelError, match=r"has no onnx, trained: write it with `tclip export onnx .*`tclip train"
     ):

@@ -143,9 +143,18 @@ static void normalize(const float* x, int width, const float* weight, const floa
 }
 
 static void quantize(const float* x, int groups, int group, int padded, int8_t* q, float* scale, int32_t* sums) {
-    Floats largest{};
-    for (int k = 0; k < groups * group; k += LANES)
-        largest = larger(largest, absolute(load_first(x + k, groups * group - k)));
+    Floats largest{}, nothing{};
+    for (int k = 0; k < groups * group; k += LANES) {
+        const Floats values = load_first(x + k, groups * group - k);
+        largest = larger(largest, absolute(values));
+        nothing += values * 0.0f;  // NaN from the first value that is not finite, which `larger` may lose
+    }
+    if (__builtin_isnan(sum_of(nothing))) {  // no code stands for such a value, so its row answers NaN
+        *scale = __builtin_nanf("");
+        __builtin_memset(q, 0, int64_t(groups) * padded);
+        __builtin_memset(sums, 0, sizeof(int32_t) * groups);
+        return;
+    }
     const float bound = largest_of(largest);
     const float tiny = 1.17549435e-38f * 127.0f;
     *scale = (bound > tiny ? bound : tiny) / 127.0f;
@@ -172,8 +181,8 @@ static void softmax(float* scores, int64_t stride, int rows, int valid, bool cau
         const float bound = largest_of(largest);
         Floats sum{};
         for (int k = 0; k < seen; k += LANES) {
-            const Floats value = exponential(load<Floats>(scores + k) - bound);
-            sum += value;
+            const Floats score = load<Floats>(scores + k), value = exponential(score - bound);
+            sum += value + score * 0.0f;  // NaN of a score that is not finite, which `exponential` clamps
             store(scores + k, value);
         }
         for (int k = seen; k < stride; ++k) scores[k] = 0.0f;

@@ -42,10 +42,11 @@ struct Kernels {
     void (*normalize)(const float* x, int width, const float* weight, const float* bias, float eps, float* y);
 
     // q_K = rint(127 x / max|x|), each group of inputs filled up with zeros to `padded`; the sum of each group.
+    // Of a row with a value that is not finite, q and sums are 0 and the scale is NaN, and so is all that follows.
     void (*quantize)(const float* x, int groups, int group, int padded, int8_t* q, float* scale, int32_t* sums);
 
     // Softmax over the first `valid` of each row's scores, in place: exp(s - max) and zeros behind; the inverse
-    // of each row's sum. If `causal`, row m sees `valid` + m scores.
+    // of each row's sum, NaN if a score is not finite. If `causal`, row m sees `valid` + m scores.
     void (*softmax)(float* scores, int64_t stride, int rows, int valid, bool causal, float* inverse_sum);
 
     // out_MD = y_MD inverse_sum_M.

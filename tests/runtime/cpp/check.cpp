@@ -147,6 +147,15 @@ void check_image_towers() {
                     tower.encode(*path, threads, pixels.data(), batch, found.data());
                     require(worst_cosine(found, expected, tower.trunk.embedding()) > 0.999f, path->name);
                 }
+            for (const float damage : {std::nanf(""), HUGE_VALF}) {
+                std::vector<float> damaged = pixels, found(expected.size());
+                damaged[damaged.size() - 3 * size] = damage;  // within the last patch row of the last picture
+                for (const Kernels* path : all_paths()) {
+                    tower.encode(*path, 2, damaged.data(), batch, found.data());
+                    for (size_t i = 0; i < found.size(); ++i)
+                        require(std::isnan(found[i]) == (i >= found.size() - tower.trunk.embedding()), path->name);
+                }
+            }
             std::vector<std::thread> callers;
             for (int caller = 0; caller < 4; ++caller)
                 callers.emplace_back([&, caller] {
