@@ -20,10 +20,14 @@ def report(
     """Write a page on a run, RUN/report/report.html, and its plots as PNG.
 
     Accuracy before and after, bytes, layers, training curves, public small CLIPs, and pictures of queries
-    with the images that both models rank first. What the run has nothing for is left out and named.
+    with the images that both models rank first. What the run has nothing for is left out and named,
+    and so is what is out of date.
     """
     with showing(json=json, quiet=quiet) as progress:
+        from tclip.pipeline import state_of
         from tclip.report.report import write_report
-        from tclip.run import open_run
+        from tclip.run import STAGE_ORDER, open_run
 
-        write_report(open_run(run), progress, queries, images)
+        opened = open_run(run)
+        states = {stage: state_of(opened, stage) for stage in STAGE_ORDER}
+        write_report(opened, states, progress, queries, images)

@@ -8,6 +8,7 @@ from typing import Final
 from tclip.data.eval_sets import EvalSet, open_eval
 from tclip.evaluate.subject import FORMS
 from tclip.progress import Progress
+from tclip.report.lettering import lettering
 from tclip.report.page import Absent, Finding, Hit, Section
 from tclip.report.picture import ranking_picture
 from tclip.report.queries import Searched, average_overlap, choose, jpeg, search_set
@@ -15,6 +16,7 @@ from tclip.run import Run
 
 TITLE = "What both models find"
 SHOWN: Final = 5  # images a query and model
+FEW = 20  # characters that are named
 MODELS = {"original": "original", "packed": "ternary"}
 
 
@@ -50,22 +52,26 @@ def findings_section(
     return sections
 
 
-def _section(searched: Searched, eval_set: EvalSet, folder: Path, num_queries: int) -> Section:
+def _section(searched: Searched, eval_set: EvalSet, folder: Path, num_queries: int) -> Section | Absent:
+    if not searched.queries:
+        why = f"the first {len(searched.images):,} images of {searched.name} show none of its classes"
+        return Absent(f"{TITLE}: {searched.name}", why)
     original, packed = (searched.rankings[form][:, :SHOWN] for form in MODELS)
     overlap_Q = average_overlap(original, packed)
     alike, apart = choose(overlap_Q, num_queries)
-    kind = "class names" if eval_set.classnames else "first captions of its images"
+    kind = "the names of the classes that they show" if eval_set.classnames else "their first captions"
     first_same = (original[:, 0] == packed[:, 0]).double().mean().item()
     name = f"queries-{searched.name}"
-    _draw(searched, [*alike, *apart], folder / f"{name}.png")
+    strange = _draw(searched, [*alike, *apart], folder / f"{name}.png")
     overlaps = [float(overlap) for overlap in overlap_Q]
     text = (
-        f"The {kind} are the queries; the first {len(searched.images):,} images of {searched.name} are "
-        f"searched. For {first_same:.1%} of all {len(searched.queries):,} queries both models rank the same "
+        f"Searched are the first {len(searched.images):,} images of {searched.name}; the queries are {kind}. "
+        f"For {first_same:.1%} of all {len(searched.queries):,} queries both models rank the same "
         f"image first; the first {original.shape[1]} images of both agree to {fmean(overlaps):.2f} on "
         "average (average overlap: 1 for the same images in the same order, 0 for none in common).",
         "Shown are the queries with the most and with the least agreement. A tick marks an image that the "
-        f"query describes, a dashed frame one that only this model has here. As a picture: {name}.png.",
+        "query describes, a dashed frame one that only this model has here. As a picture: "
+        f"{name}.png.{_about(strange)}",
     )
     findings = {
         f"Where they agree most ({len(alike)} queries)": _findings(searched, alike, overlaps),
@@ -95,14 +101,24 @@ def _finding(searched: Searched, query: int, agreement: float) -> Finding:
     return Finding(searched.queries[query], agreement, rows)
 
 
-def _draw(searched: Searched, queries: list[int], path: Path) -> None:
+def _draw(searched: Searched, queries: list[int], path: Path) -> str:
+    """Draw the picture; return the characters that no font here has."""
+    texts = [searched.queries[query] for query in queries]
     original, packed = (searched.rankings[form][queries].tolist() for form in MODELS)
     ranking_picture(
         path,
-        [searched.queries[query] for query in queries],
+        texts,
         searched.images,
         original,
         packed,
         [searched.right[query] for query in queries],
         shown=SHOWN,
     )
+    return "".join(sorted({letter for text in texts for letter in lettering(text).lacking}))
+
+
+def _about(strange: str) -> str:
+    if not strange:
+        return ""
+    some = strange if len(strange) <= FEW else f"{strange[:FEW]}…"
+    return f" In it, question marks stand for characters that no font here has: {some}"

@@ -7,9 +7,10 @@ the first is written below.
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from textwrap import wrap
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from tclip.report.lettering import lettering, wrapped
 
 MARGIN = 36
 THUMB = 120
@@ -20,7 +21,7 @@ HEADER = 76
 ROW = THUMB + 34
 INK, PALE, LINE, TICK, PAPER = "#1c2330", "#6b7585", "#dfe3ea", "#149a58", "#ffffff"
 FRAME = 4
-LETTERS_A_LINE = 27
+LINES = 5
 
 
 def ranking_picture(
@@ -74,18 +75,25 @@ def block_left(block: int, shown: int) -> int:
 
 def _draw_header(pen: ImageDraw.ImageDraw, width: int, titles: tuple[str, str], shown: int) -> None:
     bottom = MARGIN + HEADER - 22
-    pen.text((MARGIN, MARGIN), "query", INK, _font(22))
-    pen.text((MARGIN, MARGIN + 28), "what it is right for:", PALE, _font(14))
+    _write(pen, (MARGIN, MARGIN), "query", INK, 22)
+    _write(pen, (MARGIN, MARGIN + 28), "what it is right for:", PALE, 14)
     _draw_tick(pen, (MARGIN + 150, MARGIN + 37))
     for block, title in enumerate(titles):
-        pen.text((block_left(block, shown), MARGIN), title, INK, _font(22))
-        pen.text((block_left(block, shown), MARGIN + 28), "ranked first, from the left", PALE, _font(14))
+        _write(pen, (block_left(block, shown), MARGIN), title, INK, 22)
+        _write(pen, (block_left(block, shown), MARGIN + 28), "ranked first, from the left", PALE, 14)
     pen.line([(MARGIN, bottom), (width - MARGIN, bottom)], LINE, 2)
 
 
 def _draw_query(pen: ImageDraw.ImageDraw, query: str, top: int) -> None:
-    text = "\n".join(wrap(query, LETTERS_A_LINE, max_lines=5, placeholder=" ..."))
-    pen.multiline_text((MARGIN, top + THUMB // 2), text, INK, _font(17), anchor="lm", spacing=6)
+    letters = lettering(query)
+    font = letters.font(17)
+    text = wrapped(letters.text, font, TEXT_WIDTH - GAP, LINES)
+    pen.multiline_text((MARGIN, top + THUMB // 2), text, INK, font, anchor="lm", spacing=6)
+
+
+def _write(pen: ImageDraw.ImageDraw, corner: tuple[int, int], text: str, colour: str, size: int) -> None:
+    letters = lettering(text)
+    pen.text(corner, letters.text, colour, letters.font(size))
 
 
 def _draw_block(
@@ -104,10 +112,10 @@ def _draw_block(
             edge = (x - FRAME, top - FRAME, x + THUMB + FRAME - 1, top + THUMB + FRAME - 1)
             pen.rounded_rectangle(edge, FRAME, outline=TICK, width=FRAME)
             _draw_tick(pen, (x + THUMB - 12, top + 12))
-    if not any(index in true for index in ranking[:shown]):
+    if true and not any(index in true for index in ranking[:shown]):
         first = next((place for place, index in enumerate(ranking, start=1) if index in true), None)
         where = f"at place {first}" if first else "further down"
-        pen.text((left, top + THUMB + 5), f"the right image: {where}", PALE, _font(14))
+        _write(pen, (left, top + THUMB + 5), f"the right image: {where}", PALE, 14)
 
 
 def _draw_tick(pen: ImageDraw.ImageDraw, centre: tuple[int, int]) -> None:
@@ -125,7 +133,3 @@ def _thumb(image: Image.Image) -> Image.Image:
         ((THUMB - size[0]) // 2, (THUMB - size[1]) // 2),
     )
     return cell
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 WIDTH = 9.2  # inches
 PIXELS_AN_INCH = 100  # in the page; files have twice as many, for fine screens
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ LIGHT = Theme(
     "#5d6269",
     "#d9d6cf",
     "#0b6e5b",
-    ("#0b6e5b", "#b4540a", "#2a63b0", "#9a3d80", "#7a6a00", "#5d6269", "#a3262a"),
+    ("#0b6e5b", "#b4540a", "#2a63b0", "#9a3d80", "#7a6a00", "#5d6269", "#a3262a", "#7a30d0"),
 )
 DARK = Theme(
     "#1f2226",
@@ -57,7 +57,7 @@ DARK = Theme(
     "#a2a8b0",
     "#383d44",
     "#4fc7ad",
-    ("#4fc7ad", "#f0a35e", "#7fb2f0", "#dd8cc4", "#d8c64a", "#a2a8b0", "#f08a86"),
+    ("#4fc7ad", "#f0a35e", "#7fb2f0", "#dd8cc4", "#d8c64a", "#a2a8b0", "#f08a86", "#a067f5"),
 )
 
 

@@ -1,6 +1,7 @@
 """Queries of an evaluation set, and the images that the original and the packed model rank first for each.
 
-The queries of a retrieval set are the first captions of its images, of a classification set its class names.
+The queries of a retrieval set are the first captions of its images, of a classification set the names of the
+classes that the images searched show.
 
 Q queries, N images, K ranks looked at, E embedding.
 """
@@ -73,14 +74,23 @@ def search_set(
         images += map(_small, decoded)
         samples += batch
         progress.update(len(samples))
+    queries, about, right = _meanings(eval_set, samples)
+    asked = [number for number, images_of in enumerate(right) if images_of]
     rankings = {
         subject.form: rank_images(
-            _queries_embedded(eval_set, samples, subject, batch_size), torch.cat(embeddings[subject.form])
+            _queries_embedded(eval_set, samples, subject, batch_size)[asked],
+            torch.cat(embeddings[subject.form]),
         )
         for subject in subjects
     }
-    queries, about, right = _meanings(eval_set, samples)
-    return Searched(eval_set.name, queries, images, about, right, rankings)
+    return Searched(
+        eval_set.name,
+        [queries[number] for number in asked],
+        images,
+        about,
+        [right[number] for number in asked],
+        rankings,
+    )
 
 
 def rank_images(query_QE: Float[Tensor, "Q E"], image_NE: Float[Tensor, "N E"]) -> Int[Tensor, "Q N"]:
@@ -143,7 +153,7 @@ def _queries_embedded(
 def _meanings(
     eval_set: EvalSet, samples: Sequence[EvalSample]
 ) -> tuple[list[str], list[str], list[frozenset[int]]]:
-    """Return the queries, what each image shows, and the images that are right for each query."""
+    """Return the texts, what each image shows, and the images that are right for each text."""
     names = eval_set.classnames
     if not names:
         captions = [sample.captions[0] for sample in samples]

@@ -1,5 +1,6 @@
 """`tclip report`: everything that a run can show, on one page."""
 
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +22,7 @@ from tclip.report.public import public_section
 from tclip.report.scores import Scores, read_scores
 from tclip.report.sizes import TITLE as SIZES
 from tclip.report.sizes import megabytes, sizes_section
+from tclip.report.state import out_of_date, state_section
 from tclip.report.training import training_section
 from tclip.run import Run
 
@@ -29,13 +31,21 @@ NEEDED = ("matplotlib", "jinja2")
 QUERIES, IMAGES = 8, 1000
 
 
-def write_report(run: Run, progress: Progress, num_queries: int = QUERIES, limit: int = IMAGES) -> Path:
+def write_report(
+    run: Run,
+    states: Mapping[str, str],
+    progress: Progress,
+    num_queries: int = QUERIES,
+    limit: int = IMAGES,
+) -> Path:
     """Write RUN/report/report.html and its pictures as PNG, in the place of an earlier report.
 
     Sections for which a run has nothing are left out and named on the page, with what to run to get them.
+    What is out of date is named at the top.
 
     Args:
         run: the run folder, as far as it has come.
+        states: "finished", "stale" or "missing" by stage, as tclip.pipeline.state_of says.
         progress: who is told.
         num_queries: shown of an evaluation set; 0: none, and no model is loaded.
         limit: images of an evaluation set that are searched.
@@ -49,8 +59,10 @@ def write_report(run: Run, progress: Progress, num_queries: int = QUERIES, limit
     require_packages()
     size = measure(run.packed) if run.packed.is_dir() else None
     scores = read_scores(run) if size else Scores()
+    outdated = out_of_date(run, states)
     with written_whole(run.report) as folder:
         parts = [
+            *([state_section(outdated)] if outdated else []),
             *_packed_sections(run, size, scores),
             layers_section(run),
             training_section(run),
@@ -63,7 +75,7 @@ def write_report(run: Run, progress: Progress, num_queries: int = QUERIES, limit
             (folder / f"{plot.name}-dark.png").write_bytes(plot.dark)
         page = Page(*_heading(run), _tiles(size, scores), sections, absent)
         (folder / PAGE).write_text(render(page), encoding="utf-8")
-    _tell(run, absent, progress)
+    _tell(run, outdated, absent, progress)
     return run.report / PAGE
 
 
@@ -124,7 +136,9 @@ def _findings(
         return [Absent(FINDINGS, str(error).rstrip("."))]
 
 
-def _tell(run: Run, absent: tuple[Absent, ...], progress: Progress) -> None:
+def _tell(run: Run, outdated: Sequence[str], absent: tuple[Absent, ...], progress: Progress) -> None:
+    for sentence in outdated:
+        progress.note(sentence.replace("RUN", str(run.folder)))
     for each in absent:
         command = f": `{each.command.replace('RUN', str(run.folder))}`" if each.command else ""
         progress.note(f"left out, {each.title}: {each.why}{command}")

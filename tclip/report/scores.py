@@ -85,17 +85,18 @@ def read_scores(run: Run) -> Scores:
         DataError: a record is damaged.
         FormatError: the packed model is damaged.
     """
-    groups: dict[tuple[str, str], dict[str, Record]] = {}
+    groups: dict[tuple[str, ...], dict[str, Record]] = {}
     stale: dict[str, None] = {}
     for form in FORMS:
         records = [read_record(path) for path in sorted((run.results / form).glob("*.json"))]
         weights = _weights(run, form) if records else ""
         for record in records:
             if weights and record.weights == weights:
-                groups.setdefault((record.dataset, record.samples), {})[form] = record
+                same = (record.dataset, record.samples, record.images, record.prompts)
+                groups.setdefault(same, {})[form] = record
             else:
                 stale[form] = None
-    names = list(dict.fromkeys(name for name, _ in groups))
+    names = list(dict.fromkeys(name for name, *_ in groups))
     ordered = sorted(groups, key=lambda group: names.index(group[0]))
     scores = [score for name in ordered for score in _scores(run, groups[name])]
     kept = [each for group in groups.values() for each in _kept(group)]

@@ -105,7 +105,7 @@ def _stack(axes: "Axes", parts: list[tuple[str, int]], theme: Theme) -> None:
     total, left = sum(num_bytes for _, num_bytes in parts) / 1e6, 0.0
     for index, (label, num_bytes) in enumerate(parts):
         width = num_bytes / 1e6
-        colour = theme.colours[index % len(theme.colours)]
+        colour = theme.colours[index]
         axes.barh([0], [width], left=left, height=0.5, color=colour, edgecolor=theme.sheet, label=label)
         if width > NARROW * total:
             axes.text(

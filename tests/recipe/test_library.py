@@ -68,6 +68,20 @@ def test_commands_of_headers_run_this_recipe_and_name_only_recipes_that_exist(pa
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_no_two_commands_of_a_header_begin_the_same_run(path):
+    begun = re.findall(r"tclip compress .*--out (\S+)", header(path.read_text()))
+    assert len(set(begun)) == len(begun), "compress refuses a folder that holds a run"
+
+
+@pytest.mark.parametrize("name", ["mixed", "mixed-ptq"])
+def test_another_limit_is_a_calibration_of_the_same_run(name):
+    again = re.findall(r"^ *tclip (\w+)(?: onnx)? (runs/\S+)$", part(describe(name), "Time"), re.MULTILINE)
+    stages = [stage for stage in ("train", "pack", "export", "eval") if stage != "train" or name == "mixed"]
+    assert again == [(stage, f"runs/{name}") for stage in stages]
+    assert f"tclip calibrate runs/{name} --set quantize." in part(describe(name), "Time")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_overrides_in_headers_are_valid(path):
     overrides = re.findall(r"--set ('[^']+'|\S+=\S+)", path.read_text())
     read_recipe(path, [override.strip("'").rstrip(".,") for override in overrides])

@@ -14,10 +14,11 @@ from tclip.packed.write import write_packed
 from tclip.progress import Collected
 from tclip.recipe.schema import Eval, Model, Recipe, Train
 from tclip.recipe.write import write_recipe
-from tclip.run import Run, open_run, write_json
+from tclip.run import STAGE_ORDER, Run, open_run, write_json
 from tests.data.making import class_members, pair_members, write_layout
 from tests.ternarizing import ternarized
 
+FINISHED = dict.fromkeys(STAGE_ORDER, "finished")
 LOG = [
     {"step": step, "seconds": 2.0 * step, "loss": 1 / step, "feature": 0.9 / step, "layers": 0.1 / step}
     | {"lr": 1e-3 / step, "grad_norm": 0.5}

@@ -12,6 +12,7 @@ from tclip.report.findings import SHOWN, findings_section
 from tclip.report.page import Absent, Section
 from tclip.report.queries import average_overlap, search_set
 from tclip.run import Run
+from tests.data.making import multilabel_members, write_layout
 
 
 def sections_of(run: Run, folder: Path, num_queries: int = 4, limit: int = 100) -> list[Section | Absent]:
@@ -60,6 +61,27 @@ def test_the_limits_hold(run: Run, tmp_path: Path) -> None:
     limited = Run(run.folder, run.recipe.model_copy(update={"eval": eval}))
     section = sections_of(limited, tmp_path, limit=6)[0]
     assert isinstance(section, Section) and "the first 5 images of seen" in section.text[0]
+
+
+def zoo_of(run: Run, folder: Path, **texts: str) -> Run:
+    """The run with three multilabel images, of which the first two show no class."""
+    members = multilabel_members([[0, 0], [0, 0], [1, 0]])
+    texts = {"classnames": "cat\ndog\n", "zeroshot_classification_templates": "a {c}\n"} | texts
+    zoo = write_layout(folder / "zoo", {"test": [members]}, dataset_type="multilabel", **texts)
+    eval = run.recipe.eval.model_copy(update={"data": (str(zoo),)})
+    return Run(run.folder, run.recipe.model_copy(update={"eval": eval}))
+
+
+def test_images_that_show_no_class_are_no_section(run: Run, tmp_path: Path) -> None:
+    (absent,) = sections_of(zoo_of(run, tmp_path), tmp_path, limit=2)
+    assert isinstance(absent, Absent)
+    assert absent.why == "the first 2 images of zoo show none of its classes"
+
+
+def test_letters_that_no_font_has_are_named_once(run: Run, tmp_path: Path) -> None:
+    (section,) = sections_of(zoo_of(run, tmp_path, classnames="\U0010ffff\U0010ffff cat\ndog\n"), tmp_path)
+    assert isinstance(section, Section)
+    assert section.text[1].endswith("question marks stand for characters that no font here has: \U0010ffff")
 
 
 def test_without_data_the_command_is_named(run: Run, tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 
 from tclip.calibrate.report import LayerReport
 from tclip.errors import DataError
@@ -12,6 +14,7 @@ from tclip.packed.read import read_packed
 from tclip.report.layer_plot import Layer, places, plot_layers
 from tclip.report.layers import layers_section, read_layers
 from tclip.report.page import Absent, Section
+from tclip.report.plots import Theme
 from tclip.run import Run
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -45,6 +48,30 @@ def test_the_section_tells_the_means_and_holds_every_layer(run: Run) -> None:
     assert f"from {rounded:.3f} (hollow: plainly rounded) to 0.100" in section.text[-1]
     (sheet,) = section.tables
     assert sheet.folded and [row[0] for row in sheet.table.rows] == [report.name for report in reports]
+
+
+def test_weights_of_more_bits_are_numerals_and_not_among_the_zeros(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+
+    def paint(height: float, paint: Callable[[Figure, Theme], None], theme: Theme) -> bytes:
+        figure = Figure()
+        paint(figure, theme)
+        drawn.append([[len(each.get_offsets()) for each in axes.collections] for axes in figure.axes])
+        return b""
+
+    monkeypatch.setattr("tclip.report.plots._png", paint)
+    plot = plot_layers(
+        [
+            layer("vision_model.encoder.layers.0.a.weight", zeros=0.4),
+            layer("vision_model.encoder.layers.0.b.weight", zeros=0.2, form="4 bits"),
+            layer("vision_model.encoder.layers.0.c.weight", zeros=0.1, form="8 bits"),
+            layer("vision_model.encoder.layers.1.a.weight", zeros=0.5),
+        ]
+    )
+    errors, zeros = drawn[0]
+    assert errors == [2, 1, 1, 2, 1, 1, 0] and zeros == [2]  # the last is of the legend
+    assert "The numerals 4 and 8 mark weights of so many bits." in plot.caption
+    assert "from 40.0 to 50.0 percent" in plot.alt
 
 
 def test_without_errors_zeros_alone_are_drawn(run: Run) -> None:

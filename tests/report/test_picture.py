@@ -52,6 +52,24 @@ def test_the_place_of_a_true_image_further_down_is_written(tmp_path: Path) -> No
     assert below[1].getextrema()[0] < 150
 
 
+def test_no_right_image_is_told_of_where_there_is_none(tmp_path: Path) -> None:
+    ranking_picture(tmp_path / "r.png", ["q"], IMAGES, [[0, 1]], [[0, 1]], [set()])
+    picture = Image.open(tmp_path / "r.png").convert("L")
+    below = picture.crop((block_left(0, 4), MARGIN + HEADER + THUMB + 5, picture.width, picture.height))
+    assert below.getextrema()[0] > 200
+
+
+def test_letters_of_other_scripts_are_no_boxes(tmp_path: Path) -> None:
+    queries = ["кот", "пёс"]
+    ranking_picture(tmp_path / "r.png", queries, IMAGES, RANKS_ORIGINAL, RANKS_TERNARY, RIGHT)
+    picture = Image.open(tmp_path / "r.png").convert("L")
+    words = [
+        picture.crop((MARGIN, MARGIN + HEADER + row * ROW, MARGIN + 100, MARGIN + HEADER + row * ROW + THUMB))
+        for row in (0, 1)
+    ]
+    assert words[0].tobytes() != words[1].tobytes(), "three boxes look like three others"
+
+
 def test_a_picture_that_is_not_square_keeps_its_shape(tmp_path: Path) -> None:
     wide = [Image.new("RGB", (60, 30), "red")]
     ranking_picture(tmp_path / "r.png", ["q"], wide, [[0]], [[0]], [{0}], shown=1)

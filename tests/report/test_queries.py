@@ -93,6 +93,20 @@ def test_class_names_are_the_queries_of_a_classification_set(tmp_path: Path) -> 
     assert found.rankings["original"].tolist() == [[0, 1, 2], [1, 0, 2]]
 
 
+def test_classes_that_no_image_shows_are_no_queries(tmp_path: Path) -> None:
+    write_layout(
+        tmp_path,
+        {"test": [class_members([2, 0, 1])]},
+        classnames="class 0\nclass 1\nclass 2\nclass 3\n",
+        zeroshot_classification_templates="a {c}\n",
+    )
+    found = search_set(open_eval(str(tmp_path)), subjects("PNG"), limit=2, batch_size=2, progress=Collected())
+    assert found.queries == ["class 0", "class 2"]
+    assert found.right == [frozenset({1}), frozenset({0})]
+    assert found.rankings["original"].tolist() == [[0, 1], [0, 1]]
+    assert found.about == ["class 2", "class 0"]
+
+
 def test_an_image_may_show_several_classes(tmp_path: Path) -> None:
     write_layout(
         tmp_path,

@@ -13,6 +13,7 @@ from tclip.recipe.write import write_recipe
 from tclip.report import plots, report
 from tclip.report.report import write_report
 from tclip.run import Run, open_run
+from tests.report.conftest import FINISHED
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def written(made: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, 
     draw = plots._png
     with pytest.MonkeyPatch.context() as patched:  # one theme is enough, drawing is what takes time
         patched.setattr(plots, "_png", lambda *it: draw(*it) if it[-1] is plots.LIGHT else b"dark")
-        write_report(run, progress, num_queries=2)
+        write_report(run, FINISHED, progress, num_queries=2)
     return run, progress
 
 
@@ -31,7 +32,7 @@ def test_a_whole_run_has_every_section(written: tuple[Run, Collected]) -> None:
     page = (run.report / "report.html").read_text()
     for key in ("scores", "size", "public", "layers", "training", "queries-seen", "queries-zoo"):
         assert f'<h2 id="{key}">' in page
-    assert 'id="absent"' not in page
+    assert 'id="absent"' not in page and 'id="state"' not in page
     assert progress.notes == []
     assert str(run.folder) not in page and str(run.recipe.model.id) not in page  # it may be shown to others
 
@@ -56,7 +57,7 @@ def test_the_pictures_lie_beside_the_page(written: tuple[Run, Collected]) -> Non
 def test_a_bare_run_has_a_page_that_says_what_to_run(tmp_path: Path) -> None:
     write_recipe(Recipe(schema=1, model=Model(id="owner/clip"), train=None), tmp_path / "recipe.yaml")
     progress = Collected()
-    page = write_report(open_run(tmp_path), progress).read_text()
+    page = write_report(open_run(tmp_path), FINISHED, progress).read_text()
     assert "owner/clip as a ternary CLIP" in page
     assert page.count("<code>tclip pack RUN</code>") == 4
     assert "<code>tclip calibrate RUN</code>" in page
@@ -65,10 +66,20 @@ def test_a_bare_run_has_a_page_that_says_what_to_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_what_is_out_of_date_is_told_on_the_page_and_by_the_command(run: Run) -> None:
+    progress = Collected()
+    page = write_report(run, FINISHED | {"pack": "missing"}, progress, num_queries=0).read_text()
+    why = "not finished, or made before an earlier stage was run again. Run tclip pack"
+    assert f"RUN/packed, the packed model: {why} RUN." in page
+    assert page.index('id="state"') < page.index('id="scores"')
+    assert progress.notes[0] == f"{run.packed}, the packed model: {why} {run.folder}."
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_an_original_that_is_gone_leaves_out_the_queries_alone(run: Run) -> None:
     moved = Run(run.folder, run.recipe.model_copy(update={"model": Model(id=str(run.folder / "moved"))}))
     progress = Collected()
-    page = write_report(moved, progress).read_text()
+    page = write_report(moved, FINISHED, progress).read_text()
     assert '<h2 id="scores">' in page and "queries-seen" not in page
     (note,) = progress.notes
     assert "the original model is not on this machine" in note
@@ -78,7 +89,7 @@ def test_an_original_that_is_gone_leaves_out_the_queries_alone(run: Run) -> None
 def test_data_that_are_gone_leave_out_the_queries_alone(run: Run) -> None:
     eval = run.recipe.eval.model_copy(update={"data": (str(run.folder / "gone"),)})
     progress = Collected()
-    write_report(Run(run.folder, run.recipe.model_copy(update={"eval": eval})), progress)
+    write_report(Run(run.folder, run.recipe.model_copy(update={"eval": eval})), FINISHED, progress)
     (note,) = progress.notes
     assert note.startswith("left out, What both models find:") and "gone" in note
 
@@ -87,7 +98,7 @@ def test_data_that_are_gone_leave_out_the_queries_alone(run: Run) -> None:
 def test_no_queries_means_no_model_is_loaded(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report, "findings_section", lambda *_, **__: pytest.fail("models were looked at"))
     progress = Collected()
-    write_report(run, progress, num_queries=0)
+    write_report(run, FINISHED, progress, num_queries=0)
     assert "no queries were asked for" in progress.notes[0]
 
 
@@ -103,14 +114,14 @@ def test_a_report_takes_the_place_of_the_last_one_only_when_whole(
 
     with monkeypatch.context() as patched, pytest.raises(OSError, match="disk is full"):
         patched.setattr(report, "render", fail)
-        write_report(run, Collected(), num_queries=0)
+        write_report(run, FINISHED, Collected(), num_queries=0)
     assert [path.name for path in run.report.iterdir()] == ["old.png"]
-    write_report(run, Collected(), num_queries=0)
+    write_report(run, FINISHED, Collected(), num_queries=0)
     assert not (run.report / "old.png").exists() and (run.report / "report.html").exists()
 
 
 def test_without_the_packages_nothing_is_begun(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"needs matplotlib and jinja2: pip install 'tclip\[report\]'"):
-        write_report(run, Collected())
+        write_report(run, FINISHED, Collected())
     assert not run.report.exists()

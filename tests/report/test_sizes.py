@@ -1,10 +1,14 @@
 """Bytes of real files."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
-from tclip.packed.size import measure
+from tclip.packed.size import Stored, measure
+from tclip.report.plots import Theme
 from tclip.report.sizes import breakdown, megabytes, sizes_section
 from tclip.run import Run
 
@@ -35,6 +39,21 @@ def test_the_plot_names_original_and_packed(run: Run) -> None:
     for name, num_bytes in (("image_encoder", 300_000), ("text_encoder", 200_000), ("clip", 900_000)):
         (run.onnx / f"{name}.onnx").write_bytes(bytes(num_bytes))
     assert "ONNX 0.5 MB" in sizes_section(run, size).plots[0].alt
+
+
+def test_no_two_parts_share_a_colour(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    colours = []
+
+    def paint(height: float, paint: Callable[[Figure, Theme], None], theme: Theme) -> bytes:
+        figure = Figure()
+        paint(figure, theme)
+        colours.append([patch.get_facecolor() for patch in figure.axes[1].patches])
+        return b""
+
+    monkeypatch.setattr("tclip.report.plots._png", paint)
+    ints = {4: Stored(100, 50), 8: Stored(100, 100)}
+    sizes_section(run, replace(measure(run.packed), ints=ints))
+    assert [len(set(each)) for each in colours] == [8, 8]
 
 
 def test_megabytes_are_millions() -> None:
