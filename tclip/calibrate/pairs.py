@@ -1,7 +1,8 @@
 """Image-text pairs of a recipe, prepared for both towers of a model."""
 
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+
+from PIL import Image
 
 from tclip.calibrate.calibrate import Pairs
 from tclip.data.images import image_sources
@@ -13,8 +14,6 @@ from tclip.errors import DataError
 from tclip.models.clip import Clip, Inputs
 from tclip.models.preprocessor import joined
 from tclip.recipe.schema import Recipe
-
-T = TypeVar("T")
 
 
 def read_pairs(recipe: Recipe, clip: Clip, wanted: int, unseen: int) -> tuple[Pairs, Pairs]:
@@ -28,18 +27,18 @@ def read_pairs(recipe: Recipe, clip: Clip, wanted: int, unseen: int) -> tuple[Pa
     """
     specs = recipe.data.calibrate or recipe.data.train
     sources = [open_pairs(spec, recipe.data.split) for spec in specs]
-    # prepared one by one as they are decoded: inputs are small, photographs are not
-    taken = [(clip.preprocess([image]), text) for image, text in iter_pairs(sources, wanted + unseen)]
-    if len(taken) < 2:
+    texts = list[str]()
+    # prepared as they are decoded: a thousand photographs would not fit into memory
+    images = clip.preprocess(_images(iter_pairs(sources, wanted + unseen), texts))
+    if len(texts) < 2:
         raise DataError(
-            f"{', '.join(specs)} hold {len(taken)} image-text pairs: calibration needs 2 at least."
+            f"{', '.join(specs)} hold {len(texts)} image-text pairs: calibration needs 2 at least."
         )
-    seen = min(wanted, len(taken) - max(1, len(taken) * unseen // (wanted + unseen)))
-    images, texts = [image for image, _ in taken], [text for _, text in taken]
+    seen = min(wanted, len(texts) - max(1, len(texts) * unseen // (wanted + unseen)))
     more_images, more_texts = _extra_images(recipe, clip), _extra_texts(recipe, clip)
     return (
-        _prepared(recipe, clip, images[:seen] + more_images, texts[:seen] + more_texts),
-        _prepared(recipe, clip, images[seen:], texts[seen:]),
+        _chunked(recipe, clip, [_rows(images, slice(seen)), *more_images], texts[:seen] + more_texts),
+        _chunked(recipe, clip, [_rows(images, slice(seen, None))], texts[seen:]),
     )
 
 
@@ -56,11 +55,17 @@ def check_extras(recipe: Recipe, clip: Clip) -> None:
         open_texts(spec, clip.tokenizer)
 
 
+def _images(pairs: Iterable[tuple[Image.Image, str]], texts: list[str]) -> Iterator[Image.Image]:
+    """Yield the images of pairs; their texts are added to a list."""
+    for image, text in pairs:
+        texts.append(text)
+        yield image
+
+
 def _extra_images(recipe: Recipe, clip: Clip) -> list[Inputs]:
     if not recipe.calibrate.extra_images:
         return []
-    images = iter_images(_image_sources(recipe), recipe.calibrate.extra_images)
-    return [clip.preprocess([image]) for image in images]
+    return [clip.preprocess(iter_images(_image_sources(recipe), recipe.calibrate.extra_images))]
 
 
 def _image_sources(recipe: Recipe) -> list[PairSource]:
@@ -75,13 +80,19 @@ def _extra_texts(recipe: Recipe, clip: Clip) -> list[str]:
     return stream.batch(0, recipe.calibrate.extra_texts)
 
 
-def _prepared(recipe: Recipe, clip: Clip, images: Sequence[Inputs], texts: Sequence[str]) -> Pairs:
+def _chunked(recipe: Recipe, clip: Clip, images: Sequence[Inputs], texts: Sequence[str]) -> Pairs:
     size, tokens = recipe.calibrate.batch_size, recipe.data.text_tokens
+    joint = joined(images)  # copies: chunks of what was prepared would keep all of it
+    num_images = len(next(iter(joint.values())))
     return Pairs(
-        [joined(chunk) for chunk in _chunks(images, size)],
-        [clip.tokenize(chunk, max_tokens=tokens) for chunk in _chunks(texts, size)],
+        [_rows(joint, part) for part in _slices(num_images, size)],
+        [clip.tokenize(list(texts[part]), max_tokens=tokens) for part in _slices(len(texts), size)],
     )
 
 
-def _chunks(items: Sequence[T], size: int) -> list[list[T]]:
-    return [list(items[start : start + size]) for start in range(0, len(items), size)]
+def _rows(inputs: Inputs, part: slice) -> Inputs:
+    return {name: x[part] for name, x in inputs.items()}
+
+
+def _slices(num: int, size: int) -> list[slice]:
+    return [slice(start, start + size) for start in range(0, num, size)]

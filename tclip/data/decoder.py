@@ -1,6 +1,6 @@
 """From encoded images to inputs of the image tower: decode, replace what is broken, crop, preprocess."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from PIL import Image
@@ -12,7 +12,7 @@ from tclip.data.screen import BrokenImageError, decode
 from tclip.data.stream import SPARES, Draw
 from tclip.data.views import view
 
-Preprocess = Callable[[list[Image.Image]], dict[str, Tensor]]
+Preprocess = Callable[[Iterable[Image.Image]], dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,13 @@ class Pixels:
 class Decoder:
     """Turns slices of streams into image inputs. All that a worker process needs, and picklable if
     `preprocess` is.
+
+    Attributes:
+        preprocess: images to inputs of the image tower. It gets a generator that decodes as it goes and takes
+            all of it, so that not all of a batch's images are held at their full size.
+        views: fixed random crops an image has; 1: the image as it is.
+        min_crop: the least area of a crop as a share of the image.
+        seed: of the crops.
     """
 
     preprocess: Preprocess
@@ -44,21 +51,18 @@ class Decoder:
         A draw that cannot be decoded is replaced by the next of its stream that can: the choice
         depends on the sequence alone, so it is the same however many processes share it.
         """
-        draws, seen, broken = list[Draw](), list[Image.Image](), list[tuple[str, str]]()
-        for ahead in slices:
-            images, unreadable = self._decoded(ahead)
-            size = len(ahead) - SPARES
-            places = [_stand_in(place, images) for place in range(size)]
-            whole = None not in places
-            # of a whole slice the spares come up again, and are named then
-            reach = size if whole else len(ahead)
-            broken += [(ahead[at].sample.key, why) for at, why in unreadable.items() if at < reach]
-            if not whole:
-                return Pixels([], {}, broken)
-            chosen = [place for place in places if place is not None]
-            draws += [_emptied(ahead[place]) for place in chosen]
-            seen += [self._view(images[place], ahead[place]) for place in chosen]
-        return Pixels(draws, self.preprocess(seen), broken)
+        draws, broken = list[Draw](), list[tuple[str, str]]()
+
+        def seen() -> Iterator[Image.Image]:
+            for ahead in slices:
+                for draw, image in self._decoded(ahead, broken):
+                    draws.append(draw)
+                    yield image
+
+        try:
+            return Pixels(draws, self.preprocess(seen()), broken)
+        except _NoneDecodesError:
+            return Pixels([], {}, broken)
 
     def view_index(self, draw: Draw) -> int:
         """Return which view of the image comes up: each in turn, epoch by epoch, from a start of its own.
@@ -70,16 +74,27 @@ class Decoder:
         first = derived("first view", self.seed, draw.sample.key).randrange(self.views)
         return (first + draw.epoch) % self.views
 
-    def _decoded(self, ahead: list[Draw]) -> tuple[dict[int, Image.Image], dict[int, str]]:
-        images, broken = dict[int, Image.Image](), dict[int, str]()
+    def _decoded(
+        self, ahead: list[Draw], broken: list[tuple[str, str]]
+    ) -> Iterator[tuple[Draw, Image.Image]]:
+        """Yield what each place of a slice shows; what cannot be decoded is added to `broken`."""
+        size, waiting = len(ahead) - SPARES, list[tuple[str, str]]()
         for place, draw in enumerate(ahead):
-            if place >= len(ahead) - SPARES and place - 1 not in broken:
-                break  # spares are decoded only if the draw before them was broken
+            if place >= size and not waiting:
+                return  # spares are decoded only if the draw before them was broken
             try:
-                images[place] = decode(draw.sample.image_bytes)
+                image = decode(draw.sample.image_bytes)
             except BrokenImageError as error:
-                broken[place] = str(error)
-        return images, broken
+                waiting.append((draw.sample.key, str(error)))
+                if len(waiting) > SPARES:
+                    broken += waiting
+                    raise _NoneDecodesError from error
+                continue
+            first = place - len(waiting)
+            broken += waiting[: size - first]  # the spares come up again, and are named then
+            waiting.clear()
+            for _ in range(first, min(place + 1, size)):
+                yield _emptied(draw), self._view(image, draw)
 
     def _view(self, image: Image.Image, draw: Draw) -> Image.Image:
         index = self.view_index(draw)
@@ -88,8 +103,8 @@ class Decoder:
         return view(image, draw.sample.key, index, views=self.views, seed=self.seed, min_crop=self.min_crop)
 
 
-def _stand_in(place: int, images: dict[int, Image.Image]) -> int | None:
-    return next((candidate for candidate in range(place, place + SPARES + 1) if candidate in images), None)
+class _NoneDecodesError(Exception):
+    """Too many in a row could not be decoded."""
 
 
 def _emptied(draw: Draw) -> Draw:

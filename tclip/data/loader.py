@@ -5,6 +5,7 @@ M images and N texts of a batch, C channels, H height, W width, T tokens.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
 from PIL import Image
@@ -83,7 +84,7 @@ class PairBatches:
         Args:
             stream: the samples, with this process's rank.
             batch_size: pairs a process.
-            preprocess: images to inputs of the image tower; picklable where workers are not forked.
+            preprocess: images to inputs of the image tower; with workers, picklable: not all platforms fork.
             tokenize: called with texts and `max_tokens`.
             views: fixed random crops an image has; 1: the image as it is.
             min_crop: the least area of a crop as a share of the image.
@@ -145,43 +146,54 @@ class PairBatches:
         return derived("caption", self.stream.seed, draw.epoch, draw.sample.key).choice(captions)
 
 
-def take_pairs(sources: Sequence[PairSource], n: int, seed: int = 0) -> list[tuple[Image.Image, str]]:
-    """Return n decoded images with a caption each, drawn across the shards without reading all of them.
+def iter_pairs(sources: Sequence[PairSource], n: int, seed: int = 0) -> Iterator[tuple[Image.Image, str]]:
+    """Yield n decoded images with a caption each, drawn across the shards without reading all of them.
 
-    Fewer come back if the sources hold fewer. The same arguments give the same pairs.
+    Fewer come if the sources hold fewer. The same arguments give the same pairs. An image is decoded when it
+    is asked for: a thousand photographs of 12 megapixels would not fit into memory.
 
     Raises:
         DataError: more than 1 % of the samples are broken, or none is good.
     """
-    taken = _take(PairStream(sources, seed=seed, shuffle_buffer=max(1000, n)), n)
-    return [
-        (image, derived("caption", seed, 0, sample.key).choice(sample.captions)) for sample, image in taken
-    ]
+    stream = PairStream(sources, seed=seed, shuffle_buffer=max(1000, n))
+    for sample, image in islice(_decoded(stream), n):
+        yield image, derived("caption", seed, 0, sample.key).choice(sample.captions)
 
 
-def take_images(sources: Sequence[PairSource], n: int, seed: int = 0) -> list[Image.Image]:
-    """Return n decoded images, drawn as `take_pairs` draws; captions are not asked for.
+def iter_images(sources: Sequence[PairSource], n: int, seed: int = 0) -> Iterator[Image.Image]:
+    """Yield n decoded images, drawn as `iter_pairs` draws; captions are not asked for.
 
     Raises:
         DataError: more than 1 % of the samples are broken, or none is good.
     """
     stream = PairStream(sources, seed=seed, shuffle_buffer=max(1000, n), paired=False)
-    return [image for _, image in _take(stream, n)]
+    return (image for _, image in islice(_decoded(stream), n))
 
 
-def _take(stream: PairStream, n: int) -> list[tuple[Sample, Image.Image]]:
-    taken: list[tuple[Sample, Image.Image]] = []
+def take_pairs(sources: Sequence[PairSource], n: int, seed: int = 0) -> list[tuple[Image.Image, str]]:
+    """Return all of `iter_pairs` at once."""
+    return list(iter_pairs(sources, n, seed))
+
+
+def take_images(sources: Sequence[PairSource], n: int, seed: int = 0) -> list[Image.Image]:
+    """Return all of `iter_images` at once."""
+    return list(iter_images(sources, n, seed))
+
+
+def _decoded(stream: PairStream) -> Iterator[tuple[Sample, Image.Image]]:
     tally = Tally("decoding")
     for sample in stream.epoch(0):
         try:
             image = decode(sample.image_bytes)
-            taken.append((sample, make(image, sample, 0) if sample.maker else image))
-            tally.good()
         except BrokenImageError as error:
             tally.bad(sample.key, str(error))
-        if len(taken) == n:
-            break
-    return taken
+            continue
+        tally.good()
+        yield sample, make(image, sample, 0) if sample.maker else image
+    if tally.seen == tally.broken:
+        raise DataError(
+            f"None of the {tally.seen} images can be decoded: mend or replace them:{listed(tally.named[:5])}"
+        )
 
 
 def _in_processes(decoder: Decoder, slices: Iterator[tuple[list[Draw], ...]], workers: int) -> Iterable[Any]:

@@ -20,11 +20,17 @@ STUDENT, OPTIMIZER, POSITION = "student.safetensors", "optimizer.safetensors", "
 
 @dataclass(frozen=True)
 class Position:
-    """How far training has come when a checkpoint is written."""
+    """How far training has come when a checkpoint is written.
+
+    Attributes:
+        step: steps done.
+        seconds: time spent in them.
+        first_loss: the first loss at full strength of quantization; None: there was none yet.
+    """
 
     step: int
     seconds: float
-    first_loss: float
+    first_loss: float | None
 
 
 def save_checkpoint(
@@ -72,9 +78,9 @@ def load_checkpoint(path: Path, student: nn.Module, optimizer: torch.optim.Optim
             parameter.copy_(saved[name])
     for name, parameter in parameters.items():
         if f"{name}/{MOMENTS[0]}" in moments:
-            state = {kind: moments[f"{name}/{kind}"] for kind in MOMENTS}
+            # the step too: a fused optimizer wants it beside the parameter
             optimizer.state[parameter] = {
-                kind: x if kind == "step" else x.to(parameter.device) for kind, x in state.items()
+                kind: moments[f"{name}/{kind}"].to(parameter.device) for kind in MOMENTS
             }
     return position
 

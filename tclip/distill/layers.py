@@ -74,14 +74,13 @@ class LayerLosses:
         """
         if not self.active:
             return {}
-        student, teacher = self._seen
         found = {}
         if self._weights.layers > 0:
             errors = [relative_error(*self._tokens(name, real_NT), average) for name in self._blocks]
             found["layers"] = self._weights.layers * _mean(errors)
         if self._weights.attention > 0:
-            names = [name for name in student if name.rpartition(".")[2] in _RELATIONS]
-            relations = [relation_divergence(student[n], teacher[n], self._heads(n)) for n in names]
+            names = [name for name in self._seen[0] if name.rpartition(".")[2] in _RELATIONS]
+            relations = [self._relation_divergence(name, real_NT) for name in names]
             found["attention"] = self._weights.attention * _mean(relations)
         return found
 
@@ -92,6 +91,12 @@ class LayerLosses:
             real_NT = real_NT.to(student_BTD.device)
             return student_BTD[real_NT], teacher_BTD[real_NT]
         return student_BTD.flatten(0, 1), teacher_BTD.flatten(0, 1)
+
+    def _relation_divergence(self, name: str, real_NT: Bool[Tensor, "N T"]) -> Tensor:
+        student_BTD, teacher_BTD = (seen[name] for seen in self._seen)
+        everything = torch.ones(student_BTD.shape[:2], dtype=torch.bool)
+        real_BT = (real_NT if name.startswith("text") else everything).to(student_BTD.device)
+        return relation_divergence(student_BTD, teacher_BTD, self._heads(name), real_BT)
 
     def _watched(self, model: nn.Module) -> list[str]:
         last = _last_blocks(self._blocks)
@@ -131,18 +136,29 @@ def relative_error(
 
 
 def relation_divergence(
-    student_BTD: Float[Tensor, "B T D"], teacher_BTD: Float[Tensor, "B T D"], num_heads: int
+    student_BTD: Float[Tensor, "B T D"],
+    teacher_BTD: Float[Tensor, "B T D"],
+    num_heads: int,
+    real_BT: Bool[Tensor, "B T"],
 ) -> Float[Tensor, ""]:
-    """KL between token relations of queries, keys or values (MiniLMv2, arXiv 2012.15828, eq. 4-6)."""
-    student, teacher = (_relations(x.float(), num_heads) for x in (student_BTD, teacher_BTD.detach()))
-    divergence = functional.kl_div(student, teacher, reduction="none", log_target=True)
-    return divergence.sum(-1).mean()
+    """KL between token relations of queries, keys or values (MiniLMv2, arXiv 2012.15828, eq. 4-6).
+
+    Tokens that are not real have no part in it, neither as those that relate nor as those related to.
+    """
+    student_BHTT, teacher_BHTT = (
+        _relations(x.float(), num_heads, real_BT) for x in (student_BTD, teacher_BTD.detach())
+    )
+    divergence_BHTT = functional.kl_div(student_BHTT, teacher_BHTT, reduction="none", log_target=True)
+    return divergence_BHTT.sum(-1).mean(1)[real_BT].mean()
 
 
-def _relations(x_BTD: Tensor, num_heads: int) -> Tensor:
+def _relations(x_BTD: Tensor, num_heads: int, real_BT: Tensor) -> Tensor:
+    """Return the logarithms of each token's relations to all others, and 0 for tokens that are not real."""
     heads_BHTK = x_BTD.unflatten(-1, (num_heads, -1)).transpose(1, 2)
     scores_BHTT = heads_BHTK @ heads_BHTK.transpose(-1, -2) / heads_BHTK.shape[-1] ** 0.5
-    return scores_BHTT.log_softmax(-1)
+    unreal_B11T = ~real_BT[:, None, None, :]
+    relations_BHTT = scores_BHTT.masked_fill(unreal_B11T, -torch.inf).log_softmax(-1)
+    return relations_BHTT.masked_fill(unreal_B11T, 0)
 
 
 def _mean(values: list[Tensor]) -> Tensor:

@@ -3,11 +3,7 @@
 Of the global batch: B pairs, M images, N texts, the pairs first. E the student's embedding, F the teacher's.
 """
 
-import math
-import signal
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +18,12 @@ from tclip.distill.layers import LayerLosses
 from tclip.distill.log import add_line, cut_log
 from tclip.distill.losses import Views, embedding_losses
 from tclip.distill.precision import computing_in
-from tclip.distill.schedule import Budget, learning_rate, strength
+from tclip.distill.schedule import Budget, learning_rate, strength, ternary_share
+from tclip.distill.stopping import stop_signals
 from tclip.distill.student import Student, parameter_groups, quantized_once
 from tclip.distill.teacher import Teacher
 from tclip.distill.tracking import Tracker
+from tclip.distill.watch import Watch
 from tclip.errors import TrainingError
 from tclip.models.clip import Inputs
 from tclip.progress import Progress
@@ -33,9 +31,6 @@ from tclip.recipe.schema import Train
 from tclip.ternary.latent import set_strength
 
 Rows = tuple[Tensor, ...]
-
-# A loss that grows tenfold over where it began will not come back.
-EXPLODED = 10.0
 
 
 @dataclass
@@ -68,7 +63,7 @@ class Trainer:
         self.wrapped, self.optimizer = self.accelerator.prepare(self.student, optimizer)
         self.layers = LayerLosses(self.student.model, self.teacher.clip.model, self.train.losses)
         self.budget = Budget(self.train.steps, self.train.minutes)
-        self.first_loss = math.nan
+        self.watch = Watch(unit=sum(self.train.losses.model_dump().values()))
 
     def resume(self) -> int:
         """Take up the newest checkpoint, if there is one; return the step to go on from."""
@@ -76,7 +71,7 @@ class Trainer:
         if found:
             position = load_checkpoint(found[-1], self.student, self._plain_optimizer)
             self.budget = Budget(self.train.steps, self.train.minutes, position.step, position.seconds)
-            self.first_loss = position.first_loss
+            self.watch.first_loss = position.first_loss
         if self.accelerator.is_main_process:
             cut_log(self.folder, self.budget.step)
         return self.budget.step
@@ -89,9 +84,9 @@ class Trainer:
             KeyboardInterrupt: Ctrl-C or SIGTERM; a checkpoint is written first.
         """
         self.progress.begin("train", self.train.steps)
-        with _stop_signals() as stopped:
+        with stop_signals() as stopped:
             while (progress := self._agreed(self.budget.progress)) < 1:
-                losses, norm = self._step(next(batches), progress)
+                losses, norm = self._step(self._next(batches), progress)
                 self.budget.step += 1
                 self._tell(losses, norm, progress)
                 ends = self._agreed(float(stopped.is_set())) > 0
@@ -104,17 +99,27 @@ class Trainer:
         if self.budget.step % self.train.checkpoint_every:
             self._save()
 
+    def _next(self, batches: Iterator[Batch]) -> Batch:
+        batch = next(batches)
+        if not self.budget.started:
+            # Finding the place again may take minutes, in one process more than in another: not of training.
+            self.accelerator.wait_for_everyone()
+            self.budget.start()
+        return batch
+
     def _step(self, batch: Batch, progress: float) -> tuple[dict[str, float], float]:
-        set_strength(self.student.model, strength(progress, self.train))
+        quantized = strength(progress, self.train)
+        set_strength(self.student.model, quantized)
         rate = learning_rate(progress, self.train)
+        bounded = ternary_share(self.budget.total_steps, self.train)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["share"]
+            group["lr"] = rate * group["share"] * (bounded if group["travels"] else 1)
         losses = self._losses(batch)
         total = self._total(losses)
         self.accelerator.backward(total)
         norm = float(self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.train.grad_clip))
         found = {name: float(self._averaged(value.detach())) for name, value in losses.items()}
-        self._check(found, norm, batch)
+        self._check(found, norm, quantized, batch)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return found, norm
@@ -143,9 +148,12 @@ class Trainer:
             bias=model.logit_bias.detach().reshape(()) if hasattr(model, "logit_bias") else None,
             teacher_scale=teacher.logit_scale.detach().exp().reshape(()),
         )
-        return embedding_losses(views, self.train.losses) | self.layers.losses(
+        losses = embedding_losses(views, self.train.losses) | self.layers.losses(
             self._averaged, self.student.real_tokens(texts)
         )
+        # The wrapper waits for the gradient of all that its answer was made of, needed or not.
+        reached = torch.stack([0 * rows.float().sum() for rows in embeddings]).sum()
+        return {name: value + reached for name, value in losses.items()}
 
     def _embeddings(self, batch: Batch, images: Inputs, texts: Inputs) -> tuple[Rows, Rows]:
         """Return the student's embeddings of a batch, and the teacher's."""
@@ -188,18 +196,15 @@ class Trainer:
             return value
         return float(self.accelerator.gather(torch.tensor([value], device=self.accelerator.device)).max())
 
-    def _check(self, losses: dict[str, float], norm: float, batch: Batch) -> None:
+    def _check(self, losses: dict[str, float], norm: float, quantized: float, batch: Batch) -> None:
         """Judge a step before it changes a weight, so that a checkpoint never holds what it spoiled."""
         total = sum(losses.values())
-        if math.isnan(self.first_loss):
-            self.first_loss = total
-        if math.isfinite(norm) and total <= EXPLODED * max(self.first_loss, 1e-6) + 1:
+        if self.watch.is_sound(total, norm, quantized):
             return
         last = checkpoints(self.folder)
         raise TrainingError(
-            f"The loss is {total:.3g} and its gradient's norm {norm:.3g} at step {self.budget.step + 1} "
-            f"(it began at {self.first_loss:.3g}); "
-            f"last good checkpoint: {last[-1] if last else 'none yet'}. "
+            f"The loss is {total:.3g} and its gradient's norm {norm:.3g} at step {self.budget.step + 1}"
+            f"{self.watch.beginning}; last good checkpoint: {last[-1] if last else 'none yet'}. "
             f"Lower train.lr (or train.ternary_lr, where it is set), or look at the batch: "
             f"{', '.join(batch.keys[:8])}{', ...' if len(batch.keys) > 8 else ''}."
         )
@@ -222,27 +227,10 @@ class Trainer:
 
     def _save(self) -> None:
         if self.accelerator.is_main_process:
-            position = Position(self.budget.step, self.budget.elapsed, self.first_loss)
+            position = Position(self.budget.step, self.budget.elapsed, self.watch.first_loss)
             save_checkpoint(self.folder, self.student, self._plain_optimizer, position)
         self.accelerator.wait_for_everyone()
 
     @property
     def _plain_optimizer(self) -> torch.optim.Optimizer:
         return self.optimizer.optimizer
-
-
-@contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-    """Turn Ctrl-C and SIGTERM into a request to stop after the current step."""
-    stopped = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stopped
-        return
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in handlers:
-        signal.signal(number, lambda *_: stopped.set())
-    try:
-        yield stopped
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)

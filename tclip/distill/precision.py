@@ -11,16 +11,25 @@ from torch.overrides import TorchFunctionMode
 Precision = Literal["float32", "bfloat16"]
 
 
-def precision_of(asked: Literal["auto", "float32", "bfloat16"]) -> Precision:
-    """Return what a recipe asks for; "auto": bfloat16 where the device computes it faster than float32."""
+def precision_of(asked: Literal["auto", "float32", "bfloat16"], device: torch.device) -> Precision:
+    """Return what a recipe asks for; "auto": bfloat16 where the device computes it faster than float32.
+
+    Args:
+        asked: of the recipe.
+        device: that is trained on. One that is neither a CPU nor CUDA's gets float32.
+    """
     if asked != "auto":
         return asked
+    return "bfloat16" if _is_fast(device) else "float32"
+
+
+def _is_fast(device: torch.device) -> bool:
+    if device.type == "cuda":
+        # cards before Ampere take bfloat16 too, and compute it slower than float32
+        with torch.cuda.device(device):
+            return torch.cuda.is_bf16_supported(including_emulation=False)
     cpu: Any = torch.cpu
-    if torch.cuda.is_available():
-        fast = torch.cuda.is_bf16_supported()
-    else:
-        fast = cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported()
-    return "bfloat16" if fast else "float32"
+    return device.type == "cpu" and (cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported())
 
 
 @contextmanager

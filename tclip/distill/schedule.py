@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tclip.recipe.schema import Train
 
@@ -10,6 +10,8 @@ from tclip.recipe.schema import Train
 @dataclass
 class Budget:
     """Steps or minutes, whichever the recipe gives, as progress in [0, 1].
+
+    The clock stands still until it is started.
 
     Attributes:
         steps, minutes: the limit; exactly one is set.
@@ -21,12 +23,21 @@ class Budget:
     minutes: float | None
     step: int = 0
     seconds: float = 0.0
-    _since: float = field(default_factory=time.monotonic)
+    _since: float | None = None
+
+    @property
+    def started(self) -> bool:
+        """Whether the clock runs."""
+        return self._since is not None
+
+    def start(self) -> None:
+        """Start the clock."""
+        self._since = time.monotonic()
 
     @property
     def elapsed(self) -> float:
         """Seconds of training, those before a resume included."""
-        return self.seconds + time.monotonic() - self._since
+        return self.seconds + (0.0 if self._since is None else time.monotonic() - self._since)
 
     @property
     def progress(self) -> float:
@@ -55,6 +66,21 @@ def learning_rate(progress: float, train: Train) -> float:
     if progress < end_of_main:
         return _cosine((progress - train.warmup) / (end_of_main - train.warmup), train.lr, floor)
     return _cosine((progress - end_of_main) / max(train.recovery, 1e-9), floor, 0.0)
+
+
+def ternary_share(total_steps: int, train: Train) -> float:
+    """Return what ternary_lr is multiplied by, in (0, 1], so that a longer training goes no longer way.
+
+    Adam moves a weight by about the rate at each step, so rate times steps is how far it can come. A rate
+    that is right for few steps shakes codes loose for most of a longer training.
+
+    Args:
+        total_steps: in all, as far as is known; 0: not yet.
+        train: the recipe's section.
+    """
+    if train.ternary_path is None or train.ternary_lr is None or total_steps == 0:
+        return 1.0
+    return min(1.0, train.ternary_path / (train.ternary_lr * total_steps))
 
 
 def strength(progress: float, train: Train) -> float:

@@ -1,9 +1,7 @@
 """The stage `train`: from the calibrated model to the trained one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
-
-from PIL import Image
 
 from tclip.data.images import image_sources
 from tclip.data.loader import Extras, PairBatches
@@ -11,13 +9,14 @@ from tclip.data.pairs import open_pairs
 from tclip.data.sample import PairSource, digest
 from tclip.data.stream import PairStream
 from tclip.data.texts import TextStream, open_texts
+from tclip.distill.inputs import BothImages, BothTexts, same_inputs
 from tclip.distill.loop import Trainer
 from tclip.distill.precision import precision_of
 from tclip.distill.student import Student, make_trainable
 from tclip.distill.teacher import embedding_width, make_teacher
 from tclip.distill.tracking import Tracker
 from tclip.errors import TrainingError
-from tclip.models.clip import Clip, Inputs
+from tclip.models.clip import Clip
 from tclip.models.load import load_dense
 from tclip.packed.load import load_packed
 from tclip.packed.write import write_packed
@@ -46,7 +45,7 @@ def train(run: Run, progress: Progress) -> None:
     accelerator = _accelerator(**tracker.accelerator_settings())
     _check_shares(settings, accelerator.num_processes)
     student_clip, teacher_clip = _models(run, settings.margin, accelerator.device)
-    same = _same_inputs(student_clip, teacher_clip)
+    same = same_inputs(student_clip, teacher_clip)
     if not all(same) and (settings.losses.layers > 0 or settings.losses.attention > 0):
         raise TrainingError(
             "train.losses.layers and train.losses.attention compare layer by layer, but the teacher "
@@ -63,7 +62,7 @@ def train(run: Run, progress: Progress) -> None:
         digest(*(each.fingerprint() for each in streams)),
         seed=settings.seed,
         cached=recipe.teacher.cache,
-        precision=precision_of(settings.precision),
+        precision=precision_of(settings.precision, accelerator.device),
     )
     student = Student(student_clip, embedding_width(student_clip), teacher.width).to(accelerator.device)
     if accelerator.is_main_process:
@@ -144,11 +143,13 @@ def _batches(
     start: int,
 ) -> PairBatches:
     (student, teacher), (same_pixels, same_tokens) = models, same
+    # not the Clip's own method: a model in training cannot be sent to other processes
+    pixels = student.preprocessor
     return PairBatches(
         stream,
         batch_size=settings.batch_size // stream.world_size,
-        preprocess=student.preprocess if same_pixels else Both(student.preprocess, teacher.preprocess),
-        tokenize=student.tokenize if same_tokens else Both(student.tokenize, teacher.tokenize),
+        preprocess=pixels if same_pixels else BothImages(pixels, teacher.preprocessor),
+        tokenize=student.tokenize if same_tokens else BothTexts(student.tokenize, teacher.tokenize),
         views=recipe.data.views,
         min_crop=recipe.data.min_crop,
         captions=recipe.data.captions,
@@ -157,27 +158,3 @@ def _batches(
         workers=settings.workers,
         start=start,
     )
-
-
-def _same_inputs(one: Clip, other: Clip) -> tuple[bool, bool]:
-    """Return whether two models see an image as the same pixels, and a text as the same tokens."""
-    pixels = one.image_processor.to_dict() == other.image_processor.to_dict()
-    tokens = (
-        one.family == other.family
-        and one.tokenizer.get_vocab() == other.tokenizer.get_vocab()
-        and one.tokenizer.model_max_length == other.tokenizer.model_max_length
-    )
-    return pixels, tokens
-
-
-class Both:
-    """Prepares the student's inputs and, under names that begin with "teacher/", the teacher's own."""
-
-    def __init__(self, student: Callable[..., Inputs], teacher: Callable[..., Inputs]) -> None:
-        self._student = student
-        self._teacher = teacher
-
-    def __call__(self, items: list[Image.Image] | list[str], **options: Any) -> Inputs:
-        """Return both models' inputs of the same images or texts."""
-        own = self._student(items, **options)
-        return own | {f"teacher/{name}": x for name, x in self._teacher(items, **options).items()}

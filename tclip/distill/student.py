@@ -54,7 +54,8 @@ def make_trainable(original: Clip, calibrated: Clip, quantize: Quantize, margin:
     Args:
         original, calibrated: the model before and after calibration.
         quantize: of the recipe.
-        margin: how far inside its code's cell a latent weight starts, as a share of the scale, in [0, 0.5].
+        margin: how far inside its code's cell a latent weight starts, as a share of the scale, in [0, 0.5];
+            less than 0.001 counts as that.
     """
     names = list(calibrated.ternary)
     state = dict(calibrated.model.named_parameters())
@@ -78,7 +79,8 @@ def make_trainable(original: Clip, calibrated: Clip, quantize: Quantize, margin:
 def parameter_groups(student: Student, train: Train) -> list[dict[str, Any]]:
     """Return AdamW's groups: learned scales, vectors, float matrices, and each latent weight (decayed).
 
-    Each group has `share`, its learning rate relative to train.lr. Of a latent weight it follows from its
+    Each group has `share`, its learning rate relative to train.lr, and `travels`, whether train.ternary_path
+    bounds it. Of a latent weight it follows from its
     mean magnitude if train.ternary_lr is set: Adam moves all weights alike, and what carries one into the
     next code shakes another that is a fifth of its size. The mean magnitude and not the scale, since of a
     matrix that is nearly diagonal the few large weights make the scale.
@@ -88,17 +90,17 @@ def parameter_groups(student: Student, train: Train) -> list[dict[str, Any]]:
     apart = {id(parameter) for parameter in (*latents, *scales)}
     others = [x for x in student.parameters() if x.requires_grad and id(x) not in apart]
     vectors, matrices = ([x for x in others if (x.dim() < 2) == short] for short in (True, False))
-    groups: list[tuple[Sequence[Tensor], float, float]] = [
-        (scales, train.scale_lr, 0.0),
-        (vectors, train.norm_lr or train.lr, 0.0),
-        (matrices, train.lr, 0.0),
+    groups: list[tuple[Sequence[Tensor], float, float, bool]] = [
+        (scales, train.scale_lr, 0.0, False),
+        (vectors, train.norm_lr or train.lr, 0.0, False),
+        (matrices, train.lr, 0.0, False),
     ]
     for weight in latents:
         relative = train.ternary_lr and train.ternary_lr * float(weight.detach().abs().mean())
-        groups.append(([weight], relative or train.lr, train.weight_decay))
+        groups.append(([weight], relative or train.lr, train.weight_decay, True))
     return [
-        {"params": parameters, "share": rate / train.lr, "weight_decay": decay}
-        for parameters, rate, decay in groups
+        {"params": parameters, "share": rate / train.lr, "weight_decay": decay, "travels": travels}
+        for parameters, rate, decay, travels in groups
         if parameters
     ]
 

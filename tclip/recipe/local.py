@@ -36,7 +36,7 @@ def whole_model(name: str) -> str:
     if Path(name).suffix in (".pt", ".pth", ".ckpt", ".bin"):
         return (
             f"{name} is a checkpoint, a folder is needed: docs/open_clip.md shows how open_clip writes one, "
-            "with open_clip_config.json, open_clip_model.safetensors, tokenizer.json and tokenizer_config.json."
+            "with open_clip_config.json, open_clip_model.safetensors, tokenizer.json, tokenizer_config.json."
         )
     return f"{name} is a file: give the folder that holds config.json and model.safetensors."
 

@@ -96,7 +96,9 @@ class Train(Section):
     """Quantization-aware training with distillation."""
 
     steps: int | None = Field(None, ge=1, description="Optimizer steps; or give minutes.")
-    minutes: float | None = Field(None, gt=0, description="Wall-clock budget, turned into steps once timed.")
+    minutes: float | None = Field(
+        None, gt=0, description="Wall-clock budget from the first batch on; rates follow the clock."
+    )
     batch_size: int = Field(128, ge=2, description="Pairs a step, over all processes.")
     extra_images: int = Field(0, ge=0, description="Images of data.images a step, beside the pairs.")
     extra_texts: int = Field(0, ge=0, description="Texts of data.texts a step, beside the pairs.")
@@ -108,6 +110,12 @@ class Train(Section):
         description="Learning rate of weights that become ternary, relative to the mean magnitude of each; "
         "null: lr.",
     )
+    ternary_path: float | None = Field(
+        None,
+        gt=0,
+        description="Longest way of a weight that becomes ternary, in its mean magnitudes: where ternary_lr "
+        "times all steps is more, the rate is lowered to it; null: no limit.",
+    )
     norm_lr: float | None = Field(
         None, gt=0, le=1, description="Learning rate of norms, biases and other vectors; null: lr."
     )
@@ -118,7 +126,8 @@ class Train(Section):
         0.25,
         ge=0,
         le=0.5,
-        description="How far inside its code's cell a weight starts, as a share of the scale.",
+        description="How far inside its code's cell a weight starts, as a share of the scale; less than "
+        "0.001 counts as that.",
     )
     weight_decay: float = Field(0.0, ge=0, le=1)
     warmup: Share = Field(0.05, description="Share of the steps in which the learning rate rises.")
@@ -143,6 +152,8 @@ class Train(Section):
     def _one_budget(self) -> "Train":
         if (self.steps is None) == (self.minutes is None):
             raise ValueError("give either steps or minutes, and set the other to null")
+        if self.ternary_path is not None and self.ternary_lr is None:
+            raise ValueError("ternary_path bounds ternary_lr: set that too, or ternary_path to null")
         if self.warmup + self.recovery > 1:
             raise ValueError("warmup and recovery together exceed the whole training (1.0)")
         return self

@@ -18,6 +18,8 @@ from tclip.ternary.quantizers import QUANTIZERS, codes_of, ternarize
 from tclip.ternary.straight_through import StraightThrough
 from tclip.ternary.tensor import TernaryTensor
 
+LEAST_MARGIN = 1e-3  # rounding of the scale must not move an edge across a weight
+
 
 class LatentTernary(nn.Module):
     """The parametrization of one weight.
@@ -96,14 +98,16 @@ def into_cells(weight: Float[Tensor, "..."], start: TernaryTensor, margin: float
     """Return the weights nearest to the given ones that lie in the cells of the codes of `start`.
 
     Calibration gives many weights another code than their nearest. Such a weight, moved no further than
-    the edge of its cell, would fall back with the first noise of training; a margin keeps it.
+    the edge of its cell, would have either code as rounding has it, and fall back with the first noise of
+    training; a margin keeps it.
 
     Args:
         weight: the original weight.
         start: the codes and scales to start from.
         margin: least distance from the cell's edges, as a share of the scale, in [0, 0.5]: at 0.5 weights of
-            the code 0 are 0.
+            the code 0 are 0. Less than LEAST_MARGIN counts as that.
     """
+    margin = max(margin, LEAST_MARGIN)
     rows, groups = start.scale_RG.shape
     codes_RGN = start.codes.reshape(rows, groups, -1)
     ratio_RGN = (

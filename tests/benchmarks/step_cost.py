@@ -68,7 +68,7 @@ class Plain:
 
     def __init__(self, recipe: Recipe, train: Train, batch: Batch) -> None:
         self._clip, self._batch = load_dense(str(recipe.model.id)), batch
-        self._precision = precision_of(train.precision)
+        self._precision = precision_of(train.precision, self._clip.device)
         self._clip.model.requires_grad_(True)
         self._clip.model.logit_scale.requires_grad_(False)
         self._weights = [weight for weight in self._clip.model.parameters() if weight.requires_grad]
@@ -114,7 +114,9 @@ class Ternary:
             "step cost",
             seed=0,
             cached=True,
-            precision=precision_of(train.precision),
+            precision=precision_of(
+                train.precision, torch.device("cuda" if torch.cuda.is_available() else "cpu")
+            ),
         )
 
     def seconds(self, steps: int) -> list[float]:

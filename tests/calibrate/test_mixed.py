@@ -213,7 +213,7 @@ def test_what_holds_no_ratings_is_not_written_over(run: Run, tmp_path: Path, con
         out.mkdir()
     else:
         out.write_text(content)
-    with pytest.raises(UserError, match="is a folder: name a file in it|holds no ratings: name another file"):
+    with pytest.raises(UserError, match=r"is a folder: name a file|holds no ratings: name another"):
         sensitivity(run.recipe, Collected(), out)
     assert out.is_dir() or out.read_text() == content
 
@@ -227,7 +227,7 @@ def test_who_is_stopped_without_a_file_hears_that_nothing_is_kept(
     monkeypatch.setattr(mixed, "rate", stop)
     with pytest.raises(KeyboardInterrupt, match="no rating is kept: give --out"):
         sensitivity(run.recipe, Collected())
-    with pytest.raises(KeyboardInterrupt, match="^$"):
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
         sensitivity(run.recipe, Collected(), tmp_path / "out.json")
 
 

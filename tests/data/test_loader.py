@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from tclip.data.loader import Extras, PairBatches, take_pairs
+from tclip.data import decoder, loader
+from tclip.data.decoder import Decoder
+from tclip.data.loader import Extras, PairBatches, iter_images, iter_pairs, take_pairs
 from tclip.data.sample import Sample
 from tclip.data.screen import decode
 from tclip.data.stream import PairStream
@@ -144,6 +146,47 @@ def test_taken_pairs_are_the_same_each_time_and_spread_over_shards():
     for image, text in pairs:
         assert image.tobytes() == decode(picture(int(text.split()[1]))).tobytes()
     assert len(take_pairs([listed(5)], 20)) == 5
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """The images that were decoded so far."""
+    images = []
+
+    def watched(image_bytes):
+        images.append(decode(image_bytes))
+        return images[-1]
+
+    for module in (decoder, loader):
+        monkeypatch.setattr(module, "decode", watched)
+    return images
+
+
+@pytest.mark.parametrize("draw", [iter_pairs, iter_images])
+def test_images_are_decoded_when_they_are_asked_for(decoded, draw):
+    drawn = draw([listed(20)], 5)
+    for count, _ in enumerate(drawn, 1):
+        assert len(decoded) == count
+    assert len(decoded) == 5
+
+
+@pytest.mark.parametrize("draw", [iter_pairs, iter_images])
+def test_when_none_can_be_decoded_they_are_named(draw):
+    source = Listed([[Sample(f"k{i}", broken_inside(), ("x",)) for i in range(9)]])
+    with pytest.raises(DataError, match=r"None of the 9 images can be decoded: mend .*\n  .*listed/k\d: "):
+        list(draw([source], 5))
+
+
+def test_a_batch_is_decoded_as_it_is_prepared(decoded):
+    seen = []
+
+    def one_by_one(images):
+        seen.extend(len(decoded) for _ in images)
+        return {}
+
+    slices = [next(PairStream([listed(20)]).slices(4)) for _ in range(2)]
+    Decoder(one_by_one, 1, 0.6, 0)[slices]
+    assert seen == list(range(1, 9))
 
 
 def extras(images, texts, **stream):

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from tclip.distill.checkpoint import Position, checkpoints, load_checkpoint, save_checkpoint
+from tclip.distill.checkpoint import MOMENTS, Position, checkpoints, load_checkpoint, save_checkpoint
 from tclip.errors import TrainingError
 
 
@@ -51,6 +51,16 @@ def test_everything_comes_back(tmp_path: Path) -> None:
     assert torch.equal(model.used.weight, other.used.weight)
     assert torch.equal(model.unused.weight, other.unused.weight)
     assert not torch.equal(model.frozen.weight, other.frozen.weight)
+
+
+def test_all_that_is_kept_of_a_weight_lies_where_the_weight_lies(tmp_path: Path) -> None:
+    model, optimizer = stepped(seed=0)
+    path = save_checkpoint(tmp_path, model, optimizer, Position(2, 1.5, None))
+    elsewhere = Model(seed=1).to("meta")
+    other_optimizer = torch.optim.AdamW([p for p in elsewhere.parameters() if p.requires_grad])
+    assert load_checkpoint(path, elsewhere, other_optimizer).first_loss is None
+    kept = other_optimizer.state[elsewhere.used.weight]
+    assert {kind: x.device.type for kind, x in kept.items()} == dict.fromkeys(MOMENTS, "meta")
 
 
 def test_the_newest_two_are_kept(tmp_path: Path) -> None:

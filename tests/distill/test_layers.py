@@ -36,17 +36,22 @@ def test_relative_error_is_the_share_of_the_variance() -> None:
 
 def test_relation_divergence_is_the_mean_kl_of_token_relations() -> None:
     student, teacher = states(0), states(1)
-    total, width = 0.0, D // H
-    for b in range(B):
+    lengths, total, width = (T, 2, 3), 0.0, D // H
+    for b, length in enumerate(lengths):
         for h in range(H):
             part = slice(h * width, (h + 1) * width)
-            for t in range(T):
+            for t in range(length):
                 own, wanted = (
-                    functional.softmax(x[b, :, part] @ x[b, t, part] / width**0.5, dim=0)
+                    functional.softmax(x[b, :length, part] @ x[b, t, part] / width**0.5, dim=0)
                     for x in (student, teacher)
                 )
                 total += float((wanted * (wanted / own).log()).sum())
-    assert float(relation_divergence(student, teacher, H)) == pytest.approx(total / (B * H * T), rel=1e-4)
+    real = torch.arange(T) < torch.tensor(lengths)[:, None]
+    found = relation_divergence(student.requires_grad_(), teacher, H, real)
+    assert float(found.detach()) == pytest.approx(total / (H * sum(lengths)), rel=1e-4)
+    (slope,) = torch.autograd.grad(found, student)
+    assert slope.isfinite().all()
+    assert torch.equal(slope.abs().sum(-1) > 0, real)
 
 
 @pytest.mark.parametrize("family", FAMILY_NAMES)
@@ -70,11 +75,13 @@ def test_every_family_has_layers_and_relations(tiny_folder: Callable[[str], Path
     assert not any(module._forward_hooks for module in student.model.modules())
 
 
-def test_padding_behind_a_text_is_not_compared(tiny_folder: Callable[[str], Path]) -> None:
+@pytest.mark.parametrize("loss", LayerLosses.NAMES)
+def test_padding_behind_a_text_is_not_compared(tiny_folder: Callable[[str], Path], loss: str) -> None:
     student, teacher = (load_dense(str(tiny_folder("clip"))) for _ in range(2))
     with torch.no_grad():
-        student.model.text_model.embeddings.token_embedding.weight[student.tokenizer.eos_token_id] += 1
-    found = LayerLosses(student.model, teacher.model, Losses(layers=1.0))
+        for parameter in student.model.text_model.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape)
+    found = LayerLosses(student.model, teacher.model, Losses(**{loss: 1.0}))
     short = student.tokenize(["two dogs"])
     padded = {"input_ids": functional.pad(short["input_ids"], (0, 5), value=student.tokenizer.pad_token_id)}
     images = student.preprocess([Image.new("RGB", (40, 36), "red")])
@@ -84,9 +91,9 @@ def test_padding_behind_a_text_is_not_compared(tiny_folder: Callable[[str], Path
             for clip in (student, teacher):
                 clip.embed_images(images)
                 clip.embed_texts(texts)
-        losses.append(float(found.losses(alone, student.real_tokens(texts))["layers"]))
+        losses.append(float(found.losses(alone, student.real_tokens(texts))[loss]))
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
-    assert losses[0] > 0
+    assert losses[0] > 1e-3
 
 
 def test_a_teacher_of_another_shape_is_refused(tiny_folder: Callable[[str], Path]) -> None:

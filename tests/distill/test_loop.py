@@ -1,5 +1,6 @@
 """Training that is stopped goes on exactly, on one process or several; what goes astray stops by name."""
 
+import json
 import math
 import os
 import signal
@@ -7,16 +8,19 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from tclip.distill import loop
-from tclip.distill.checkpoint import STUDENT, checkpoints
+from tclip.data.loader import Batch, PairBatches
+from tclip.distill import loop, schedule
+from tclip.distill.checkpoint import POSITION, STUDENT, checkpoints
+from tclip.distill.log import read_log
 from tclip.distill.loop import Trainer
 from tclip.distill.losses import Views
 from tclip.errors import TrainingError
@@ -25,11 +29,11 @@ from tclip.recipe.schema import Losses
 from tclip.run import Run
 from tests.distill.making import losses, make_run, recipe, train_run
 
-# What a process of its own runs: nothing but the stage, on a run folder that is there.
+# What a process of its own runs: nothing but the stage, on run folders that are there.
 STAGE = (
     "import sys; from pathlib import Path; from tclip.run import open_run; "
     "from tclip.progress import Collected; from tclip.distill.stage import train; "
-    "train(open_run(Path(sys.argv[1])), Collected())"
+    "[train(open_run(Path(folder)), Collected()) for folder in sys.argv[1:]]"
 )
 # And that there was something to compile.
 COUNTED = "; from torch._dynamo.utils import counters; assert counters['stats']['unique_graphs'] > 0"
@@ -58,8 +62,8 @@ def uninterrupted(tiny_run: Callable[..., Run], tmp_path: Path) -> list[float]:
     return losses(run.folder)
 
 
-def start(code: str, run: Run, **environment: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", code, str(run.folder)]
+def start(code: str, *runs: Run, **environment: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", code, *(str(run.folder) for run in runs)]
     return subprocess.Popen(command, env=os.environ | environment, stderr=subprocess.PIPE)
 
 
@@ -102,23 +106,68 @@ def test_sigterm_finishes_the_step_and_leaves_a_checkpoint(
 
 
 def test_two_processes_have_the_losses_of_one_with_all_rows(
-    tiny_run: Callable[..., Run], pairs: Path, tmp_path: Path
+    tiny_run: Callable[..., Run], tiny_folder: Callable[[str], Path], pairs: Path, tmp_path: Path
 ) -> None:
     every_loss = ("contrastive", "feature", "interactive", "similarity", "layers", "attention")
-    train = {"losses": dict.fromkeys(every_loss, 0.5), "extra_images": 4, "extra_texts": 6}
     # equally long texts: layer losses are means over each process's own tokens
     data = {"text_tokens": 4, "texts": "words", "images": ["crops", str(pairs)]}
-    alone, run = (tiny_run(tmp_path / name, train=train, data=data) for name in ("one", "two"))
-    train_run(alone)
+    kinds: dict[str, dict[str, Any]] = {
+        "all": {"losses": dict.fromkeys(every_loss, 0.5), "extra_images": 4, "extra_texts": 6},
+        # and some that need not all that the towers answer
+        "layers": {"losses": {"feature": 0.0, "layers": 1.0}, "steps": 3},
+        "attention": {"losses": {"feature": 0.0, "attention": 1.0}, "steps": 3},
+        "pairs": {"losses": {"feature": 0.0, "contrastive": 1.0}, "steps": 3},
+    }
+    wider = {"pairs": {"teacher": {"id": str(tiny_folder("siglip"))}}}  # embeddings of another width
+    alone, runs = (
+        [
+            tiny_run(tmp_path / number / name, train=train, data=data, **wider.get(name, {}))
+            for name, train in kinds.items()
+        ]
+        for number in ("one", "two")
+    )
+    for run in alone:
+        train_run(run)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     world = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "ACCELERATE_USE_CPU": "true"}
-    started = [start(STAGE, run, RANK=str(rank), LOCAL_RANK=str(rank), **world) for rank in range(2)]
+    started = [start(STAGE, *runs, RANK=str(rank), LOCAL_RANK=str(rank), **world) for rank in range(2)]
     for process in started:
         errors = process.communicate()[1].decode()
         assert process.returncode == 0, errors
-    assert losses(run.folder) == pytest.approx(losses(alone.folder), rel=2e-3)
+    for one, two in zip(alone, runs, strict=True):
+        assert losses(two.folder) == pytest.approx(losses(one.folder), rel=2e-3)
+
+
+def test_minutes_are_spent_on_steps_alone_not_on_finding_the_place(
+    tiny_run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 0.6 minutes, where a step takes 12 seconds and the first batch 1000, each time."""
+    train = {"steps": None, "minutes": 0.6, "checkpoint_every": 1}
+    run, now, steps = tiny_run(tmp_path / "run", train=train), [0.0], []
+    iterate, step = PairBatches.__iter__, Trainer._step
+
+    def late(self: PairBatches) -> Iterator[Batch]:
+        batches = iterate(self)
+        now[0] += 1000
+        yield from batches
+
+    def timed(self: Trainer, batch: Batch, progress: float) -> Any:
+        now[0] += 12
+        steps.append(progress)
+        if len(steps) == 2:
+            raise KeyboardInterrupt
+        return step(self, batch, progress)
+
+    monkeypatch.setattr(schedule, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(PairBatches, "__iter__", late)
+    monkeypatch.setattr(Trainer, "_step", timed)
+    with pytest.raises(KeyboardInterrupt):
+        train_run(run)
+    train_run(run)
+    assert steps == pytest.approx([0, 1 / 3, 1 / 3, 2 / 3])
+    assert [line["seconds"] for line in read_log(run.steps)] == [12, 24, 36]
 
 
 def test_a_budget_in_minutes_ends(tiny_run: Callable[..., Run], tmp_path: Path) -> None:
@@ -168,6 +217,41 @@ def test_strength_fades_in(tiny_run: Callable[..., Run], tmp_path: Path, uninter
     run = tiny_run(tmp_path / "run", train={"strength_warmup": 1.0})
     train_run(run)
     assert losses(run.folder)[0] < uninterrupted[0]  # it begins as the original, which is its own teacher
+
+
+def test_a_loss_that_grows_as_strength_fades_in_has_not_exploded(
+    tiny_run: Callable[..., Run], tmp_path: Path
+) -> None:
+    train = {"strength_warmup": 0.5, "losses": {"feature": 1000.0}}
+    run = tiny_run(
+        tmp_path / "run", train=train, quantize={"quantizer": "clip2"}
+    )  # no weight starts elsewhere
+    train_run(run)
+    first, *later = losses(run.folder)
+    assert max(later) > 10 * first + 1
+    kept = json.loads((checkpoints(run.steps)[-1] / POSITION).read_text())
+    assert kept["first_loss"] == losses(run.folder)[3]  # of the first step at full strength
+
+
+def test_a_longer_training_goes_no_longer_way(
+    tiny_run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates: list[tuple[float, float]] = []
+    step = Trainer._step
+
+    def watched(self: Trainer, *arguments: Any) -> Any:
+        result = step(self, *arguments)
+        groups = self.optimizer.param_groups
+        rates.append(
+            tuple(min(g["lr"] / g["share"] for g in groups if g["travels"] == own) for own in (1, 0))
+        )
+        return result
+
+    monkeypatch.setattr(Trainer, "_step", watched)
+    train_run(tiny_run(tmp_path / "run", train={"ternary_lr": 0.02, "ternary_path": 0.03}))
+    assert len(rates) == 6
+    for bounded, free in rates:
+        assert bounded == pytest.approx(free * 0.03 / (0.02 * 6))
 
 
 def test_bfloat16_learns_what_float32_does(

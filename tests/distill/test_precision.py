@@ -1,10 +1,14 @@
 """Which precision is chosen, and that attention keeps float32 where bfloat16 would be slow."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch.nn import functional
 
 from tclip.distill.precision import Float32Attention, computing_in, precision_of
+
+CPU = torch.device("cpu")
 
 
 def heads(seed):
@@ -13,7 +17,7 @@ def heads(seed):
 
 @pytest.mark.parametrize("asked", ["float32", "bfloat16"])
 def test_what_is_asked_for_is_taken(asked):
-    assert precision_of(asked) == asked
+    assert precision_of(asked, CPU) == asked
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -26,10 +30,29 @@ def test_products_are_computed_in_it(precision):
 @pytest.mark.parametrize("avx512", [True, False])
 @pytest.mark.parametrize("amx", [True, False])
 def test_a_cpu_computes_in_bfloat16_where_it_has_instructions_for_it(monkeypatch, avx512, amx):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # a card that is not trained on
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: True)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
-    assert precision_of("auto") == ("bfloat16" if avx512 or amx else "float32")
+    assert precision_of("auto", CPU) == ("bfloat16" if avx512 or amx else "float32")
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_card_computes_in_bfloat16_where_it_need_not_emulate_it(monkeypatch, index):
+    """Card 0 does, card 1 emulates it."""
+    current = []
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext(current.append(device.index)))
+    monkeypatch.setattr(
+        torch.cuda,
+        "is_bf16_supported",
+        lambda including_emulation=True: including_emulation or not current[-1],
+    )
+    assert precision_of("auto", torch.device("cuda", index)) == ("float32" if index else "bfloat16")
+
+
+def test_other_devices_compute_in_float32(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    assert precision_of("auto", torch.device("mps")) == "float32"
 
 
 def test_under_autocast_attention_is_float32s_to_the_bit():

@@ -1,11 +1,12 @@
 import math
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tclip.distill import schedule
-from tclip.distill.schedule import Budget, learning_rate, strength
+from tclip.distill.schedule import Budget, learning_rate, strength, ternary_share
 from tclip.recipe.schema import Train
 
 shares = st.floats(0, 1)
@@ -41,6 +42,24 @@ def test_without_recovery_one_cosine_to_zero():
         assert learning_rate(progress, train) == pytest.approx(
             1e-3 * (1 + math.cos(math.pi * progress)) / 2, abs=1e-12
         )
+
+
+@given(st.integers(1, 10**6), st.floats(1e-4, 1), st.floats(0.1, 100))
+def test_no_weight_goes_farther_than_its_path(steps, rate, path):
+    train = Train(steps=steps, ternary_lr=rate, ternary_path=path)
+    share = ternary_share(steps, train)
+    assert 0 < share <= 1
+    assert rate * share * steps == pytest.approx(min(path, rate * steps))
+
+
+def test_without_a_path_or_before_steps_are_timed_the_rate_stays():
+    assert ternary_share(10**6, Train(steps=10**6, ternary_lr=0.5)) == 1
+    assert ternary_share(0, Train(minutes=1, ternary_lr=0.5, ternary_path=1)) == 1
+
+
+def test_a_path_of_no_rate_is_refused():
+    with pytest.raises(ValueError, match="ternary_path bounds ternary_lr"):
+        Train(steps=1, ternary_path=3)
 
 
 @given(recipes, shares)
@@ -79,8 +98,15 @@ def test_budget_in_steps():
 
 def test_budget_in_minutes(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr(schedule.time, "monotonic", lambda: now[0])
-    budget = Budget(steps=None, minutes=2.0, step=0, seconds=30.0, _since=100.0)
+    monkeypatch.setattr(schedule, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    budget = Budget(steps=None, minutes=2.0, step=0, seconds=30.0)
+    now[0] = 90.0  # until there is something to train on
+    assert not budget.started
+    assert budget.elapsed == 30
+    assert budget.progress == 0.25
+    now[0] = 100.0
+    budget.start()
+    assert budget.started
     assert budget.total_steps == 0
     now[0] = 130.0
     budget.step = 10

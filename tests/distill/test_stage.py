@@ -1,7 +1,8 @@
 """The stage as a whole: teachers of other widths and families, what is refused, what is left behind."""
 
+import multiprocessing
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,14 @@ from tests.tiny import tiny_clip_folder
 def other_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Another family: other words, other pixels, embeddings of 32 instead of 24 numbers."""
     return tiny_clip_folder(tmp_path_factory.mktemp("teacher") / "siglip", "siglip")
+
+
+@pytest.fixture
+def _spawning() -> Iterator[None]:
+    """Processes are begun anew, as on macOS, and get what they work on by pickle."""
+    multiprocessing.set_start_method("spawn", force=True)
+    yield
+    multiprocessing.set_start_method(None, force=True)
 
 
 def test_a_trained_model_is_ternary_better_and_has_moved(
@@ -50,6 +59,19 @@ def test_a_teacher_of_another_width_and_family(
     assert all(torch.isfinite(torch.tensor(losses(run.folder))))
     names = {name for name, _ in load_packed(run.trained).model.named_parameters()}
     assert names == {name for name, _ in load_dense(str(tiny_folder("clip"))).model.named_parameters()}
+
+
+@pytest.mark.usefixtures("_spawning")
+def test_images_are_decoded_in_processes_that_are_not_forked(
+    tiny_folder: Callable[[str], Path], pairs: Path, calibrated: Path, other_teacher: Path, tmp_path: Path
+) -> None:
+    runs = list[Run]()
+    for workers in (0, 1):
+        train, teacher = {"steps": 2, "workers": workers}, {"id": str(other_teacher)}
+        made = recipe(tiny_folder("clip"), pairs, train=train, teacher=teacher)
+        runs.append(make_run(tmp_path / f"run{workers}", calibrated, made))
+        train_run(runs[-1])
+    assert losses(runs[0].folder) == losses(runs[1].folder)
 
 
 def test_layer_losses_need_a_teacher_that_sees_the_same(

@@ -65,5 +65,14 @@ def test_a_relative_rate_means_the_same_for_a_weight_of_any_size(student: Studen
         assert rate == pytest.approx(times * before[name][0]), name
 
 
+def test_the_path_bounds_ternary_weights_alone(student: Student) -> None:
+    names = {id(parameter): name for name, parameter in student.named_parameters()}
+    groups = parameter_groups(student, Train(steps=1, ternary_lr=0.02))
+    for group in groups:
+        for parameter in group["params"]:
+            name = names[id(parameter)]
+            assert group["travels"] == (name.endswith(".original")), name
+
+
 def test_the_scale_of_logits_stays_the_originals(student: Student) -> None:
     assert not any("logit_scale" in name for name in rates(student))

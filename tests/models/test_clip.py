@@ -1,13 +1,16 @@
 """Each family behind the one interface, against stock transformers as the reference."""
 
 import copy
+import weakref
 from dataclasses import replace
+from multiprocessing.reduction import ForkingPickler
 
 import pytest
 import torch
 from PIL import Image
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer, PreTrainedTokenizerFast
 
+from tclip.models import preprocessor
 from tclip.models.load import load_dense
 from tests.tiny import FAMILY_NAMES, IMAGE_SIZE, MAX_TOKENS
 
@@ -135,6 +138,33 @@ def test_preprocessing_equals_the_stock_processor(clip, mode):
     assert set(ours) == set(stock)
     for name in stock:
         torch.testing.assert_close(ours[name], stock[name], atol=1e-6, rtol=0)
+
+
+def test_images_that_are_still_to_be_decoded_are_taken_a_few_at_a_time(clip, monkeypatch):
+    images, taken = [picture(size=(50, 10 + seed), seed=seed) for seed in range(9)], []
+
+    def coming():
+        for image in images:
+            own = image.copy()
+            taken.append(weakref.ref(own))
+            yield own
+            del own
+            held.append(sum(ref() is not None for ref in taken))
+
+    held, whole = [], clip.preprocess(images)
+    monkeypatch.setattr(preprocessor, "HELD", 1000)
+    parts = clip.preprocess(coming())
+    assert parts.keys() == whole.keys()
+    assert all(torch.equal(parts[name], whole[name]) for name in whole)
+    assert len(held) == 9
+    assert max(held) <= 3
+
+
+def test_what_prepares_images_goes_to_other_processes_without_the_model(clip):
+    elsewhere = ForkingPickler.loads(ForkingPickler.dumps(clip.preprocessor))
+    images = [picture(seed=seed) for seed in range(2)]
+    expected = clip.preprocess(images)
+    assert all(torch.equal(x, expected[name]) for name, x in elsewhere(images).items())
 
 
 def test_processor_that_does_not_normalise_is_respected(tiny_folder):

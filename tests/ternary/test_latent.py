@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tclip.ternary.latent import (
+    LEAST_MARGIN,
     LatentTernary,
     attach,
     detach,
@@ -96,15 +97,23 @@ def test_a_start_keeps_its_codes_and_scales(granularity):
     assert found.granularity == start.granularity
 
 
+@pytest.mark.parametrize("granularity", GRANULARITIES)
+def test_without_a_margin_too_no_code_is_lost_to_rounding(granularity):
+    layer, start = nn.Linear(60, 40), ternarize(gaussian(1, 40, 60), "mse", granularity)
+    attach(layer, {"weight": start}, "learned", granularity, margin=0.0)
+    assert torch.equal(ternary_tensors(layer)["weight"].codes, start.codes)
+
+
 @given(
     st.integers(0, 2**16),
     st.sampled_from(["tensor", "row", "group:3"]),
-    st.sampled_from([0.02, 0.25, 0.5]),
+    st.sampled_from([0.0, 0.02, 0.25, 0.5]),
 )
 def test_a_latent_weight_moves_no_further_than_its_codes_cell(seed, granularity, margin):
     weight, start = gaussian(seed, 4, 6), ternarize(gaussian(seed + 1, 4, 6), "mse", granularity)
     moved = into_cells(weight, start, margin)
-    low, high = 0.5 - margin, 0.5 + margin
+    kept = max(margin, LEAST_MARGIN)
+    low, high = 0.5 - kept, 0.5 + kept
     for scale, group in zip(start.scale_RG.flatten(), groups_of(weight, granularity), strict=True):
         for place in group:
             ratio, code = float(moved[place] / scale), int(start.codes[place])

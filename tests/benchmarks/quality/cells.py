@@ -24,6 +24,7 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
     "with one rate": (
         "train.lr=8e-4",
         "train.ternary_lr=null",
+        "train.ternary_path=null",
         "train.norm_lr=null",
         "train.recovery_lr=8e-5",
     ),
