@@ -48,7 +48,9 @@ def comparison(run: Run, sets: Sequence[str], records: Records) -> Table:
     shown = {"original", "packed", *records} | ({"onnx"} if is_exported(run) else set())
     forms = [form for form in FORMS if form in shown]
     rows = [*_accuracy(sets, records, forms), *_sizes(run, forms)]
-    return Table(f"{run.folder}: the original and its ternary forms", ["what", *forms], rows)
+    limit = run.recipe.eval.limit
+    part = f", no more than {limit:,} images of each data set" if limit and sets else ""
+    return Table(f"{run.folder}: the original and its ternary forms{part}", ["what", *forms], rows)
 
 
 def _accuracy(sets: Sequence[str], records: Records, forms: Sequence[str]) -> list[list[Cell]]:

@@ -153,6 +153,7 @@ def test_a_look_ends_with_the_table_and_leaves_the_run_as_it_was(
     updates = [event for event in said if event["event"] == "update"]
     assert (updates[-1]["done"], updates[-1]["total"]) == (3, 3)
     table = said[-1]
+    assert table["title"].endswith("ternary forms, no more than 3 images of each data set")
     assert table["columns"] == ["what", "original", "packed", "onnx"]
     assert table["rows"][0][0] == "pets top-1, %"
     assert [cell is None for cell in table["rows"][0][1:]] == [True, False, True]
