@@ -213,22 +213,27 @@ def check_fit(recipe: Recipe) -> None:
 
 
 def check_model(run: Run) -> None:
-    """Refuse to go on where the original is no longer what it was when the run was calibrated.
+    """Refuse to go on where an original that is a folder is no longer what it was at calibration.
+
+    Of the Hub training takes the commit of then, wherever the branch is now.
 
     Raises:
         ModelError: it has changed: training would mix two models, and the rest would be of the old one.
     """
+    from tclip.models.fetch import MODEL_FILES, hash_folder
+    from tclip.models.names import resolve_name
+
     if not _is_finished(run, "calibrate"):
         return
-    from tclip.models.fetch import current_commit
+    folder = resolve_name(str(run.recipe.model.id)).folder
+    if folder is None:
+        return
     from tclip.packed.load import base_of
 
-    model, then = run.recipe.model, base_of(run.calibrated).commit
-    now = current_commit(str(model.id), model.revision)
-    if now != then:
+    if hash_folder(folder) != base_of(run.calibrated).commit:
         raise ModelError(
-            f"{model.id} has changed since {run.folder} was calibrated ({then[:8]} then, {now[:8]} now): "
-            f"give another --out, or run `tclip calibrate {run.folder}` to begin with the model as it is now."
+            f"Files of {folder} ({', '.join(MODEL_FILES)}) have changed since {run.folder} was calibrated: "
+            f"put them back, give another --out, or begin anew with `tclip calibrate {run.folder}`."
         )
 
 

@@ -18,6 +18,7 @@ from tclip.distill.tracking import Tracker
 from tclip.errors import TrainingError
 from tclip.models.clip import Clip
 from tclip.models.load import load_dense
+from tclip.models.names import resolve_name
 from tclip.packed.load import load_packed
 from tclip.packed.write import write_packed
 from tclip.progress import Progress
@@ -100,14 +101,21 @@ def _accelerator(**tracking: Any) -> Any:
 
 
 def _models(run: Run, margin: float, device: Any) -> tuple[Clip, Clip]:
-    recipe = run.recipe
-    original = load_dense(str(recipe.model.id), recipe.model.revision)
-    student = make_trainable(original, load_packed(run.calibrated), recipe.quantize, margin)
-    teacher_id = recipe.teacher.id or str(recipe.model.id)
-    teacher = load_dense(teacher_id, recipe.teacher.revision if recipe.teacher.id else recipe.model.revision)
+    recipe, calibrated = run.recipe, load_packed(run.calibrated)
+    model_id, revision = str(recipe.model.id), _revision(recipe, calibrated)
+    student = make_trainable(load_dense(model_id, revision), calibrated, recipe.quantize, margin)
+    other = recipe.teacher
+    teacher = load_dense(other.id, other.revision) if other.id else load_dense(model_id, revision)
     student.model.to(device)
     teacher.model.to(device)
     return student, teacher
+
+
+def _revision(recipe: Recipe, calibrated: Clip) -> str | None:
+    """Return which original to train: of the Hub the one that was calibrated, wherever its branch is now."""
+    if calibrated.base is None or resolve_name(str(recipe.model.id)).folder:
+        return recipe.model.revision
+    return calibrated.base.commit
 
 
 def _stream(sources: Sequence[PairSource], recipe: Recipe, accelerator: Any, *, paired: bool) -> PairStream:

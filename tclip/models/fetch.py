@@ -95,16 +95,6 @@ def fetch(spec: str, revision: str | None = None) -> ModelFiles:
     return files
 
 
-def current_commit(spec: str, revision: str | None = None) -> str:
-    """Return what identifies a model's bytes as they are now; of the Hub no weights are brought.
-
-    Raises:
-        ModelError: as fetch_config.
-    """
-    files = fetch_config(spec, revision)
-    return files.source.commit or hash_folder(files.folder)
-
-
 def _download(name: ModelName, files: ModelFiles, spec: str) -> Path:
     """Bring what is not in the cache; what cannot be used is refused before the weights."""
     commit, revision = files.source.commit, files.source.revision

@@ -1,6 +1,6 @@
 """Loading a CLIP that is packed, or any CLIP."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,11 +40,7 @@ def load_packed(folder: Path) -> Clip:
         ModelError: it is no model folder.
         FormatError: it is not packed, damaged or newer.
     """
-    restore_folder(folder)
-    files = fetch(str(folder))
-    if not files.is_packed:
-        raise FormatError(f"{folder} is not ternary: compress it first.")
-    return _packed_clip(files)
+    return _packed_clip(_files(folder, fetch))
 
 
 def _packed_clip(files: ModelFiles) -> Clip:
@@ -70,11 +66,15 @@ def base_of(folder: Path) -> ModelSource:
         ModelError: it is no model folder.
         FormatError: it is not packed, or its config is damaged.
     """
+    return _base(_files(folder, fetch_config))
+
+
+def _files(folder: Path, read: Callable[[str], ModelFiles]) -> ModelFiles:
     restore_folder(folder)
-    files = fetch_config(str(folder))
+    files = read(str(folder))
     if not files.is_packed:
         raise FormatError(f"{folder} is not ternary: compress it first.")
-    return _base(files)
+    return files
 
 
 def _base(files: ModelFiles) -> ModelSource:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from tclip.distill import stage
 from tclip.errors import TrainingError
+from tclip.models.clip import Clip
 from tclip.models.load import load_dense
 from tclip.packed.load import load_packed
 from tclip.run import Run
@@ -136,3 +138,27 @@ def test_a_batch_that_cannot_be_shared_out_is_refused(
         match=r"batch_size 8, train.extra_texts 4 cannot be shared .* 3 processes: set a multiple of 3",
     ):
         train_run(run)
+
+
+def test_of_the_hub_the_commit_that_was_calibrated_is_trained(
+    tiny_folder: Callable[[str], Path],
+    pairs: Path,
+    calibrated: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    def loaded(spec: str, revision: str | None = None) -> Clip:
+        asked.append((spec, revision))
+        return load_dense(str(tiny_folder("clip")))
+
+    monkeypatch.setattr(stage, "load_dense", loaded)
+    train_run(make_run(tmp_path / "hub", calibrated, recipe(Path("org/clip"), pairs, train={"steps": 1})))
+    base = load_packed(calibrated).base
+    assert base is not None
+    assert asked == [("org/clip", base.commit)] * 2
+    asked.clear()
+    local = tiny_folder("clip")
+    train_run(make_run(tmp_path / "local", calibrated, recipe(local, pairs, train={"steps": 1})))
+    assert asked == [(str(local), None)] * 2
