@@ -21,6 +21,7 @@ from tclip.pipeline import (
 )
 from tclip.progress import Collected
 from tclip.recipe.schema import Recipe
+from tclip.recipe.settings import settings_of
 from tclip.recipe.write import write_recipe
 from tclip.run import Run, open_run
 from tests.distill.making import write_pairs
@@ -211,6 +212,7 @@ def test_a_key_that_is_not_set_is_no_other_setting(tmp_path: Path) -> None:
     same = recipe(tmp_path, quantize={"max_cost": None, "scale": "row"}, train={"steps": 3, "compile": False})
     other = recipe(tmp_path, quantize={"scale": "tensor"})
     assert stage_fingerprint(plain, "pack") == stage_fingerprint(same, "pack")
+    assert settings_of(same, ["quantize", "train", "pack.dtype"]) == {"train": {"steps": 3}}
     assert stage_fingerprint(plain, "calibrate") != stage_fingerprint(other, "calibrate")
 
 

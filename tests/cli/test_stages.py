@@ -13,6 +13,8 @@ import pytest
 
 from tclip.cli.app import main
 from tclip.cli.stage import open_with
+from tclip.pipeline import run_stage
+from tclip.progress import Collected
 from tclip.run import open_run
 from tests.cli.conftest import Outcome
 from tests.data.making import class_members, pair_members, write_layout
@@ -264,6 +266,29 @@ def test_a_limit_that_is_refused_leaves_a_finished_run_as_it_was(
         rated = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
         rated.pop(run / "results" / "sensitivity.json", None)  # for the next try
         assert rated == before
+
+
+@pytest.mark.parametrize(
+    ("stage", "writer"),
+    [
+        ("calibrate", "tclip.calibrate.stage.write_packed"),
+        ("train", "tclip.distill.stage.Trainer"),
+        ("pack", "tclip.packed.stage.write_packed"),
+        ("export", "tclip.export.stage.export_checked"),
+        ("eval", "tclip.evaluate.stage.measured"),
+    ],
+)
+def test_a_stage_that_is_stopped_as_it_writes_does_not_pass_for_finished(
+    run: Path, monkeypatch: pytest.MonkeyPatch, stage: str, writer: str
+) -> None:
+    def stop(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(writer, stop)
+    before = list(open_run(run).finished())
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(open_run(run), stage, Collected())
+    assert list(open_run(run).finished()) == before[: before.index(stage)]
 
 
 def test_how_images_are_cropped_is_told_to_training(tclip: Callable[..., Outcome], run: Path) -> None:
