@@ -26,6 +26,7 @@ from tclip.cli.recipes import recipes_app
 from tclip.cli.report import report
 from tclip.cli.search import search
 from tclip.cli.sensitivity import sensitivity
+from tclip.cli.tables import take_any_name
 from tclip.cli.train import train
 from tclip.cli.verify import verify
 from tclip.errors import UserError
@@ -75,7 +76,7 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    pass
+    take_any_name()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

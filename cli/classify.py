@@ -7,7 +7,6 @@ import typer
 
 from tclip.cli.options import Json, PackedModel, Quiet, Revision, Threads
 from tclip.cli.show import showing
-from tclip.cli.tables import take_any_name
 
 
 def classify(
@@ -29,7 +28,6 @@ def classify(
     quiet: Quiet = False,
 ) -> None:
     """Say what pictures show: the likeliest of the labels, each with its probability."""
-    take_any_name()
     with showing(json=json, quiet=quiet) as progress:
         from tclip.progress import Table
         from tclip.runtime import load

@@ -7,7 +7,6 @@ import typer
 
 from tclip.cli.options import Json, PackedModel, Quiet, Revision, Threads
 from tclip.cli.show import showing
-from tclip.cli.tables import take_any_name
 
 
 def embed(
@@ -24,7 +23,6 @@ def embed(
     Beside FILE.npy, FILE.json lists the pictures in order, and those that cannot be read. Interrupted, the
     same command goes on where it stopped.
     """
-    take_any_name()
     with showing(json=json, quiet=quiet) as progress:
         from tclip.progress import Table
         from tclip.runtime import load

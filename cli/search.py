@@ -7,7 +7,6 @@ import typer
 
 from tclip.cli.options import Json, PackedModel, Quiet, Revision, Threads
 from tclip.cli.show import showing
-from tclip.cli.tables import take_any_name
 
 
 def search(
@@ -28,7 +27,6 @@ def search(
     The embeddings are kept beside the folder (in .NAME.tclip) or, where that cannot be written, in the cache:
     the next search embeds only pictures that are new or have changed.
     """
-    take_any_name()
     with showing(json=json, quiet=quiet) as progress:
         from tclip.progress import Table
         from tclip.runtime import load

@@ -39,6 +39,9 @@ class Folder(Protocol):
     def open(self, name: str) -> AbstractContextManager[Readable]:
         """Open a file for reading front to back; raise DataError if that cannot be done."""
 
+    def size(self, name: str) -> int:
+        """Return the bytes of a file; raise DataError if they cannot be told."""
+
     def version(self, names: Iterable[str]) -> str:
         """Return a hash that changes when one of these files changes."""
 

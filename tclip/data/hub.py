@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import NamedTuple, cast
 from urllib.parse import unquote
 
@@ -78,6 +79,25 @@ class HubFolder:
             # block_size=0: one connection read front to back, taken up again where it broke.
             with HfFileSystem().open(path, "rb", block_size=0) as stream:
                 yield cast(Readable, stream)
+
+    def size(self, name: str) -> int:
+        """Return the bytes of a file.
+
+        Raises:
+            DataError: the Hub gives no answer.
+        """
+        return self._sizes[name]
+
+    @cached_property
+    def _sizes(self) -> dict[str, int]:
+        from huggingface_hub import HfApi
+        from huggingface_hub.hf_api import RepoFile
+
+        with hub_errors(self.repo, self.commit):
+            entries = HfApi().list_repo_tree(
+                self.repo, recursive=True, revision=self.commit, repo_type="dataset"
+            )
+            return {entry.path: entry.size for entry in entries if isinstance(entry, RepoFile)}
 
     def version(self, names: Iterable[str]) -> str:
         """Return a hash over the commit and the names: a commit fixes the content."""

@@ -1,14 +1,15 @@
 """About how many samples the shards of a source hold, told before they are read: mixing goes by it.
 
-Pieces of folders and tables know it, data sets of the Hub often do. A tar does not, but it has a size: the
-beginning of the first one tells how many bytes a sample takes. Of what is streamed nothing is known.
+Pieces of folders and tables know it, rows of the Hub often do. A tar does not, but it has a size, here and
+on the Hub: the beginning of the first one tells how many bytes a sample takes. Of other streams nothing is
+known.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from operator import length_hint
 
-from tclip.data.folders import LocalFolder, Readable
+from tclip.data.folders import Folder, Readable
 from tclip.data.layout import Layout, LayoutShard
 from tclip.data.made import MadeShard
 from tclip.data.sample import Shard
@@ -24,7 +25,7 @@ def lengths(shards: Sequence[Shard]) -> list[int]:
     """Return about how many samples each shard of a source holds, at least 1.
 
     Raises:
-        DataError: the first of them is no tar or a damaged one, or one is gone.
+        DataError: the first of them is no tar or a damaged one, or one is gone, or the Hub gives no answer.
     """
     tars = [found for shard in shards if (found := _tar(shard)) is not None]
     if not tars or len(tars) < len(shards):
@@ -33,19 +34,17 @@ def lengths(shards: Sequence[Shard]) -> list[int]:
     return [max(1, round(rate * folder.size(name))) for folder, name in tars]
 
 
-def _tar(shard: Shard) -> tuple[LocalFolder, str] | None:
+def _tar(shard: Shard) -> tuple[Folder, str] | None:
     match shard:
         case MadeShard(shard=inner):
             return _tar(inner)
-        case TarShard(folder=LocalFolder() as folder):
-            return folder, shard.name
-        case LayoutShard(layout=Layout(folder=LocalFolder() as folder)):
+        case TarShard(folder=folder) | LayoutShard(layout=Layout(folder=folder)):
             return folder, shard.name
         case _:
             return None
 
 
-def _samples_per_byte(folder: LocalFolder, name: str) -> float:
+def _samples_per_byte(folder: Folder, name: str) -> float:
     watched = _Watched(folder)
     number = 0
     for number, _ in enumerate(read_groups(watched, name), 1):
@@ -54,17 +53,19 @@ def _samples_per_byte(folder: LocalFolder, name: str) -> float:
     return number / watched.num_bytes
 
 
-class _Watched(LocalFolder):
+class _Watched:
     """A folder that counts the bytes which are read of its files: compressed ones, where they are."""
 
-    def __init__(self, folder: LocalFolder) -> None:
-        super().__init__(folder.root)
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+        self.name, self.where = folder.name, folder.where
+        self.names, self.size, self.version = folder.names, folder.size, folder.version
         self.num_bytes = 0
         self.last = 0
 
     @contextmanager
     def open(self, name: str) -> Iterator[Readable]:
-        with super().open(name) as stream:
+        with self._folder.open(name) as stream:
             yield _Counting(stream, self)
 
 

@@ -170,16 +170,6 @@ def iter_images(sources: Sequence[PairSource], n: int, seed: int = 0) -> Iterato
     return (image for _, image in islice(_decoded(stream), n))
 
 
-def take_pairs(sources: Sequence[PairSource], n: int, seed: int = 0) -> list[tuple[Image.Image, str]]:
-    """Return all of `iter_pairs` at once."""
-    return list(iter_pairs(sources, n, seed))
-
-
-def take_images(sources: Sequence[PairSource], n: int, seed: int = 0) -> list[Image.Image]:
-    """Return all of `iter_images` at once."""
-    return list(iter_images(sources, n, seed))
-
-
 def _decoded(stream: PairStream) -> Iterator[tuple[Sample, Image.Image]]:
     tally = Tally("decoding")
     for sample in stream.epoch(0):

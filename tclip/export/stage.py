@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tclip.data.loader import take_pairs
+from tclip.data.loader import iter_pairs
 from tclip.data.pairs import open_pairs
 from tclip.errors import DataError, ParityError
 from tclip.export.onnx import WrittenFile, export_onnx, replace_files
@@ -16,6 +16,8 @@ from tclip.models.clip import Clip
 from tclip.progress import Progress, Table
 from tclip.recipe.schema import Onnx, Recipe
 from tclip.run import Run, write_json
+
+LARGEST = 1024  # pixels a side of a picture to compare on: more than any image tower takes
 
 
 def export(run: Run, progress: Progress) -> None:
@@ -81,7 +83,10 @@ def parity_table(report: ParityReport) -> Table:
 
 
 def comparison_pairs(recipe: Recipe, num_pairs: int) -> tuple[list[Image.Image], list[str]]:
-    """Return the first images of a recipe's data, and a caption of each, to compare forms of a model on.
+    """Return some images of a recipe's data, and a caption of each, to compare forms of a model on.
+
+    All forms are shown the same pictures, and photographs at full size would take gigabytes: larger ones are
+    made smaller, to no more than LARGEST pixels a side.
 
     Raises:
         DataError: the recipe names no data, or they hold no pairs.
@@ -92,7 +97,11 @@ def comparison_pairs(recipe: Recipe, num_pairs: int) -> tuple[list[Image.Image],
             "The recipe names no image-text pairs to compare the exported files on: "
             "set data.calibrate or data.train."
         )
-    pairs = take_pairs([open_pairs(spec, recipe.data.split) for spec in specs], num_pairs)
-    if not pairs:
+    images, texts = [], []
+    for image, text in iter_pairs([open_pairs(spec, recipe.data.split) for spec in specs], num_pairs):
+        image.thumbnail((LARGEST, LARGEST))
+        images.append(image)
+        texts.append(text)
+    if not images:
         raise DataError(f"{', '.join(specs)} hold no image-text pairs to compare the exported files on.")
-    return [image for image, _ in pairs], [text for _, text in pairs]
+    return images, texts

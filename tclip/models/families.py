@@ -55,7 +55,8 @@ def family_of(config: dict[str, Any], where: str) -> Family:
             f"{where} {found}, which tclip cannot compress.{did_you_mean(model_type, FAMILIES)} "
             f"Give one of the dual encoders it supports: {_supported()}."
         )
-    classes = config.get("architectures") or [family.model_class]
+    named = config.get("architectures") or [family.model_class]
+    classes = named if isinstance(named, list) else [named]
     if family.model_class not in classes:
         raise ModelError(
             f"{where} is a {', '.join(map(str, classes))}, not the {family.model_class} with both towers: "

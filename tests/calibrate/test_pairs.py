@@ -11,7 +11,7 @@ from PIL import Image
 from tclip.calibrate import pairs
 from tclip.calibrate.pairs import read_pairs
 from tclip.data.images import image_sources
-from tclip.data.loader import take_images, take_pairs
+from tclip.data.loader import iter_images, iter_pairs
 from tclip.data.pairs import open_pairs
 from tclip.models.clip import Clip
 from tclip.models.load import load_dense
@@ -33,8 +33,8 @@ def test_pairs_come_first_then_extras_then_what_was_not_seen(
         Path(clip.source.id), Path(spec), calibrate=settings, data={"images": ["crops"], "texts": ["words"]}
     )
     found, unseen = read_pairs(made, clip, 8, 2)
-    taken = take_pairs([open_pairs(spec, "train")], 10)
-    extras = take_images(image_sources(["crops"], [spec], "train"), 3)
+    taken = list(iter_pairs([open_pairs(spec, "train")], 10))
+    extras = list(iter_images(image_sources(["crops"], [spec], "train"), 3))
     for part, images, more in ((found, taken[:seen], extras), (unseen, taken[seen:], [])):
         expected = clip.preprocess([image for image, _ in images] + more)["pixel_values"]
         chunks = [chunk["pixel_values"] for chunk in part.images]

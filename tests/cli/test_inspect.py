@@ -1,6 +1,7 @@
 """`tclip inspect`: a model by a recipe, a packed folder as it is."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,6 +59,20 @@ def test_text_is_aligned(tclip: Callable[..., Outcome], packed: Path) -> None:
     lines = tclip("inspect", str(packed)).out.splitlines()
     assert lines[2].startswith("-----  ---")
     assert lines[1].index("weights") + len("weights") == len("  ".join(lines[2].split("  ")[:4]))
+
+
+@pytest.mark.parametrize("how", [(), ("--json",)])
+def test_a_file_name_that_is_no_text_is_shown(
+    tclip: Callable[..., Outcome], tiny_folder: Callable[[str], Path], tmp_path: Path, how: tuple[str, ...]
+) -> None:
+    recipe = tmp_path / os.fsdecode(b"caf\xe9.yaml")
+    recipe.write_text("schema: 1\nextends: best\n")
+    done = tclip("inspect", str(tiny_folder("clip")), "--recipe", str(recipe), *how)
+    assert (done.code, done.err) == (0, "")
+    if how:
+        assert json.loads(done.out.splitlines()[0])["title"].endswith(str(recipe))
+    else:
+        assert "caf\\udce9.yaml" in done.out
 
 
 def test_nothing_is_there(tclip: Callable[..., Outcome], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ import pytest
 
 from tclip.data.eval_sets import open_eval
 from tclip.data.hub import HubSpec, parse
+from tclip.data.lengths import lengths
 from tclip.data.pairs import open_pairs
 from tclip.data.stream import PairStream
 from tclip.errors import DataError
@@ -62,6 +63,23 @@ def test_shards_of_a_split_are_streamed(hub, spec, tmp_path):
 def test_a_whole_stream_runs_over_the_hub(hub):
     stream = PairStream([open_pairs("org/cc")], shuffle_buffer=5)
     assert len({sample.key for sample in stream.epoch(0)}) == 27
+
+
+def test_shards_tell_their_lengths_by_their_sizes(hub, tmp_path):
+    for number, length in enumerate((60, 30, 240)):
+        write_tar(tmp_path / f"sized/train/{number}.tar", pair_members(range(length)))
+    hub.add("org/sized", tmp_path / "sized", kind="datasets")
+    told = lengths(open_pairs("org/sized").shards())
+    assert told == lengths(open_pairs(str(tmp_path / "sized")).shards())
+    assert told[0] == 60 and abs(told[1] - 30) <= 6 and abs(told[2] - 240) <= 24
+    assert hub.fetched("org/sized") == ["train/0.tar"], "one of them is looked into"
+
+
+def test_a_hub_that_does_not_tell_sizes_is_named(hub):
+    shards = open_pairs("org/cc").shards()
+    hub.faults = [Fault("", status=500)]
+    with pytest.raises(DataError, match='no answer for the data set "org/cc"'):
+        lengths(shards)
 
 
 def test_a_broken_connection_is_taken_up_where_it_broke(hub, tmp_path):

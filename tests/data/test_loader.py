@@ -7,7 +7,7 @@ import torch
 
 from tclip.data import decoder, loader
 from tclip.data.decoder import Decoder
-from tclip.data.loader import Extras, PairBatches, iter_images, iter_pairs, take_pairs
+from tclip.data.loader import Extras, PairBatches, iter_images, iter_pairs
 from tclip.data.sample import Sample
 from tclip.data.screen import decode
 from tclip.data.stream import PairStream
@@ -135,8 +135,8 @@ def test_nothing_that_decodes_is_an_error(workers):
 
 
 def test_taken_pairs_are_the_same_each_time_and_spread_over_shards():
-    pairs = take_pairs([listed(60, 10)], 20, seed=4)
-    again = take_pairs([listed(60, 10)], 20, seed=4)
+    pairs = list(iter_pairs([listed(60, 10)], 20, seed=4))
+    again = iter_pairs([listed(60, 10)], 20, seed=4)
     assert [(image.tobytes(), text) for image, text in pairs] == [
         (image.tobytes(), text) for image, text in again
     ]
@@ -145,7 +145,7 @@ def test_taken_pairs_are_the_same_each_time_and_spread_over_shards():
     assert len({n // 10 for n in numbers}) > 3
     for image, text in pairs:
         assert image.tobytes() == decode(picture(int(text.split()[1]))).tobytes()
-    assert len(take_pairs([listed(5)], 20)) == 5
+    assert len(list(iter_pairs([listed(5)], 20))) == 5
 
 
 @pytest.fixture

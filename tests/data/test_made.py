@@ -7,7 +7,7 @@ from PIL import Image
 
 from tclip.data.decoder import Decoder
 from tclip.data.images import image_sources
-from tclip.data.loader import take_images
+from tclip.data.loader import iter_images
 from tclip.data.made import MAKERS, Made
 from tclip.data.sample import Sample
 from tclip.data.screen import decode
@@ -51,7 +51,7 @@ def test_a_maker_makes_one_image_of_each_pair(tmp_path, maker: str) -> None:
     assert named == {True}, "what is made is not taken for its image in the cache, nor in a message"
     plain = image_sources([pairs[0]], pairs)
     assert sources[0].fingerprint() != plain[0].fingerprint()
-    whole, made = take_images(plain, 4), take_images(sources[:1], 4)
+    whole, made = iter_images(plain, 4), iter_images(sources[:1], 4)
     assert not {image.tobytes() for image in whole} & {image.tobytes() for image in made}
 
 

@@ -47,7 +47,14 @@ def test_config_without_a_type():
         family_of({}, "x")
 
 
-def test_half_of_a_model_is_refused():
-    config = {"model_type": "clip", "architectures": ["CLIPForImageClassification"]}
+@pytest.mark.parametrize("named", [["CLIPForImageClassification"], "CLIPForImageClassification"])
+def test_half_of_a_model_is_refused(named):
+    config = {"model_type": "clip", "architectures": named}
     with pytest.raises(ModelError, match="x is a CLIPForImageClassification, not the CLIPModel"):
         family_of(config, "x")
+
+
+def test_a_name_of_a_class_that_is_none():
+    assert family_of({"model_type": "clip", "architectures": "CLIPModel"}, "x") is FAMILIES["clip"]
+    with pytest.raises(ModelError, match="x is a 1, not the CLIPModel"):
+        family_of({"model_type": "clip", "architectures": 1}, "x")

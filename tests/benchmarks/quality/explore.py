@@ -21,7 +21,7 @@ from torch import Tensor
 from tclip import pipeline
 from tclip.data.eval_sets import open_eval
 from tclip.data.images import image_sources
-from tclip.data.loader import take_images
+from tclip.data.loader import iter_images
 from tclip.evaluate.encoder import ClipEncoder, embed_all, embed_all_texts
 from tclip.evaluate.run import evaluate
 from tclip.evaluate.suite.averages import main_score
@@ -53,7 +53,7 @@ def scores(clip: Clip, data: Path) -> tuple[dict[str, float], Tensor, Tensor]:
     pictures = [
         picture
         for name in PICTURES
-        for picture in take_images(
+        for picture in iter_images(
             image_sources((str(data / name),), ("none",), "train"), NUM_PICTURES, seed=5
         )
     ]
