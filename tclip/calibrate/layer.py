@@ -123,7 +123,7 @@ def _solve(
     bits: int | None,
     output_OO: Tensor | None,
 ) -> CodedTensor:
-    fit = moments.fit(has_bias=bias is not None and settings.refit)
+    fit = moments.fit(bias is not None and settings.refit, bias)
     # What the float layer would best be on the student's own inputs, instead of the original's weight.
     target = fit.regressed(weight.flatten(1), settings.damping).reshape(weight.shape)
     return solve_in_turn(

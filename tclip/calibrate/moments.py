@@ -91,10 +91,18 @@ class Moments:
         """Return the sum of y x^T."""
         return self._about_zero(self._cross_OI, self._output_O, self._input_I, self._start_O)
 
-    def fit(self, has_bias: bool) -> Fit:
-        """Return what the weight is to be fitted to, normalised by the tokens' weight."""
-        if not has_bias:
-            return Fit(self.input_II / self.weight, self.cross_OI / self.weight)
+    def fit(self, refits_bias: bool, bias_O: Float[Tensor, " O"] | None = None) -> Fit:
+        """Return what the weight is to be fitted to, normalised by the tokens' weight.
+
+        Args:
+            refits_bias: a bias is fitted after the weight, and takes up the mean.
+            bias_O: the bias that stays where none is fitted: it is no business of the weight's.
+        """
+        if not refits_bias:
+            cross_OI = self.cross_OI
+            if bias_O is not None:
+                cross_OI = cross_OI - torch.outer(bias_O.double(), self.input_I)
+            return Fit(self.input_II / self.weight, cross_OI / self.weight)
         mean_I, mean_O = self._input_I / self.weight, self._output_O / self.weight
         # above the rounding errors, which are all that is left of a single token
         floor = 1e-6 * self.input_II.diagonal().mean() / self.weight

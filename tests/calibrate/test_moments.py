@@ -40,6 +40,20 @@ def test_fit_is_the_weighted_mean_over_tokens(has_bias: bool) -> None:
     torch.testing.assert_close(fit.cross_OI, cross_OI, rtol=1e-5, atol=1e-6)
 
 
+def test_a_bias_that_stays_is_not_left_to_the_weight() -> None:
+    x_NI, y_NO, weight_N = tokens(4)
+    bias_O = torch.tensor([0.3, -2.0, 0.9])
+    fit, plain = (
+        summed(x_NI, y_NO + bias_O, weight_N).fit(False, bias_O),
+        summed(x_NI, y_NO, weight_N).fit(False),
+    )
+    torch.testing.assert_close(fit.moment_II, plain.moment_II)
+    torch.testing.assert_close(fit.cross_OI, plain.cross_OI, rtol=1e-5, atol=1e-6)
+    weight_OI = torch.randn(OUTPUTS, INPUTS, generator=torch.Generator().manual_seed(1))
+    fit = summed(x_NI, x_NI @ weight_OI.T + bias_O, weight_N).fit(False, bias_O)
+    torch.testing.assert_close(fit.regressed(weight_OI, 0.3), weight_OI, rtol=1e-4, atol=1e-5)
+
+
 def test_tokens_far_from_zero_lose_nothing() -> None:
     x_NI, y_NO, weight_N = tokens(2)
     near, far = summed(x_NI, y_NO, weight_N).fit(True), summed(x_NI + 1000, y_NO - 500, weight_N).fit(True)
@@ -55,7 +69,7 @@ def test_what_is_left_of_a_single_token_can_be_inverted(inputs: int, mean: float
     moments = Moments(inputs, OUTPUTS, torch.device("cpu"))
     x_NI = torch.randn(1, inputs, generator=torch.Generator().manual_seed(0)) + mean
     moments.add(x_NI, torch.ones(1, OUTPUTS), torch.tensor([0.3]))
-    torch.linalg.cholesky(damped(moments.fit(has_bias=True).moment_II, 0.01).double())
+    torch.linalg.cholesky(damped(moments.fit(True).moment_II, 0.01).double())
 
 
 @pytest.mark.parametrize("has_bias", [False, True])
