@@ -1,6 +1,7 @@
 """Whole models of every family made ternary: what must be exact, what must be better, what must not move."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ import torch
 from tclip.calibrate.calibrate import calibrate
 from tclip.calibrate.report import CalibrationReport
 from tclip.models.clip import Clip
-from tclip.models.sites import find_sites, plan_ternarization
+from tclip.models.sites import Plan, find_sites, plan_ternarization
 from tclip.recipe.quantize import Part, Quantize
 from tclip.recipe.schema import Calibrate
 from tclip.ternary.quantizers import ternarize
@@ -117,6 +118,21 @@ def test_weights_that_keep_bits(tiny: Tinies, family: str, method: str) -> None:
     # the first layer sees no error of others: at 8 bits next to none is left
     errors_of_patches = [layer.error for layer in report.layers if "patch_embedding" in layer.name]
     assert errors_of_patches == [None] if method == "round" else errors_of_patches[0] < 1e-4
+
+
+@pytest.mark.parametrize("refit", [False, True])
+@pytest.mark.parametrize("family", ["clip", "siglip"])
+def test_at_8_bits_a_model_stays_where_it_was(tiny: Tinies, family: str, refit: bool) -> None:
+    """No setting costs anything that does not shrink with the bits."""
+    model = tiny(family)
+    decisions = [
+        replace(each, ternary=False, bits=8) if each.ternary else each for each in model.plan.decisions
+    ]
+    settings = Calibrate(refit=refit, outputs=refit)
+    report = calibrate(
+        model.copy(), Plan(tuple(decisions)), Quantize(), settings, model.pairs, model.unseen
+    ).calibrated
+    assert min(report.image, report.text) > 1 - 5e-5
 
 
 @pytest.mark.parametrize("scale", ["tensor", "group:8"])
