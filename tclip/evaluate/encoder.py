@@ -1,6 +1,6 @@
 """What can be measured: anything that turns images and texts into embeddings.
 
-B batch, E embedding.
+B batch, N texts, U different texts, E embedding.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,7 +21,7 @@ from tclip.models.preprocessor import in_parts
 
 # Raise it when the same weights come to embed the same pictures or texts in another way: what was measured
 # before is then measured anew.
-EMBEDDING_VERSION = 1
+EMBEDDING_VERSION = 2
 
 T = TypeVar("T")
 Embeddings = Tensor | np.ndarray
@@ -186,7 +186,12 @@ def embed_all(function: Callable[[Any], Embeddings], items: Sequence[Any], size:
 
 
 def embed_all_texts(encoder: Encoder, texts: Sequence[str], size: int) -> Float[Tensor, "N E"]:
-    """Embed texts in batches, while the next batch is made into tokens."""
-    tower = text_tower(encoder)
-    ahead = prefetch(tower.prepare(batch) for batch in batched(texts, size))
-    return torch.cat([embed(tower.embed, inputs) for inputs in ahead])
+    """Embed texts in batches, while the next batch is made into tokens.
+
+    Texts that are equal are embedded once: what else is in a batch decides the last bits of a sum, and with
+    them which of two that should be equal is ranked first.
+    """
+    tower, place_of = text_tower(encoder), {text: place for place, text in enumerate(dict.fromkeys(texts))}
+    ahead = prefetch(tower.prepare(batch) for batch in batched(place_of, size))
+    distinct_UE = torch.cat([embed(tower.embed, inputs) for inputs in ahead])
+    return distinct_UE[[place_of[text] for text in texts]]

@@ -1,7 +1,12 @@
 """The rank of the right answer among all candidates, with ties broken by position.
 
-Q queries, N candidates, E embedding.
+Candidates that are equal tie to the last bit: each is multiplied once, since where a row lies in a matrix may
+change the last bits of a product.
+
+Q queries, N candidates, U different candidates, E embedding.
 """
+
+from collections.abc import Iterator
 
 import torch
 from jaxtyping import Float, Int
@@ -24,8 +29,8 @@ def ranks(
     query_QE: Float[Tensor, "Q E"], candidate_NE: Float[Tensor, "N E"], answer_Q: Int[Tensor, "Q"]
 ) -> Int[Tensor, "Q"]:
     """Return the rank, 0 the best, of each query's one right answer by dot product."""
-    chunks = zip(query_QE.split(CHUNK), answer_Q.split(CHUNK), strict=True)
-    return torch.cat([rank_of(chunk_QE @ candidate_NE.T, chunk_Q) for chunk_QE, chunk_Q in chunks])
+    chunks = zip(_scores(query_QE, candidate_NE), answer_Q.split(CHUNK), strict=True)
+    return torch.cat([rank_of(score_QN, chunk_Q) for score_QN, chunk_Q in chunks])
 
 
 def best_ranks(
@@ -36,11 +41,19 @@ def best_ranks(
     Every query must own at least one candidate.
     """
     found = []
-    for start in range(0, len(query_QE), CHUNK):
-        chunk_QE = query_QE[start : start + CHUNK]
-        score_QN = chunk_QE @ candidate_NE.T
-        own_QN = owner_N == torch.arange(start, start + len(chunk_QE))[:, None]
+    chunks = torch.arange(len(query_QE)).split(CHUNK)
+    for score_QN, chunk_Q in zip(_scores(query_QE, candidate_NE), chunks, strict=True):
+        own_QN = owner_N == chunk_Q[:, None]
         # Of equally good answers argmax takes the first, as the ranking does.
         best_Q = score_QN.masked_fill(~own_QN, -torch.inf).argmax(dim=1)
         found.append(rank_of(score_QN, best_Q))
     return torch.cat(found)
+
+
+def _scores(
+    query_QE: Float[Tensor, "Q E"], candidate_NE: Float[Tensor, "N E"]
+) -> Iterator[Float[Tensor, "q N"]]:
+    """Yield the dot products of CHUNK queries at a time."""
+    distinct_UE, place_N = candidate_NE.unique(dim=0, return_inverse=True)
+    for chunk_QE in query_QE.split(CHUNK):
+        yield (chunk_QE @ distinct_UE.T)[:, place_N]

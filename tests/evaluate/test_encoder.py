@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tclip.errors import ModelError
-from tclip.evaluate.encoder import ClipEncoder, batched, embed, embed_all
+from tclip.evaluate.encoder import ClipEncoder, batched, embed, embed_all, embed_all_texts
 
 
 @given(st.lists(st.integers()), st.integers(1, 7))
@@ -29,6 +29,23 @@ def test_embeddings_of_any_kind_become_float32(kind):
 def test_what_is_not_finite_is_refused(value):
     with pytest.raises(ModelError, match="not finite"):
         embed(lambda items: torch.tensor([[1.0, value]]), ["x"])
+
+
+@given(st.lists(st.sampled_from("abcd"), min_size=1), st.integers(1, 4))
+def test_equal_texts_have_one_embedding_whatever_is_beside_them(texts, size):
+    class Neighbourly:
+        """Its embeddings depend on the batch, as those of real models do in the last bits."""
+
+        def embed_images(self, images):
+            raise AssertionError
+
+        def embed_texts(self, batch):
+            assert len(set(batch)) == len(batch) <= size
+            return torch.tensor([[ord(text), 1.0 + len(batch) + place] for place, text in enumerate(batch)])
+
+    found = embed_all_texts(Neighbourly(), texts, size)
+    assert found[:, 0].tolist() == [ord(text) for text in texts]
+    assert len({tuple(row) for row in found.tolist()}) == len(set(texts))
 
 
 def test_a_clip_is_adapted_without_gradients():

@@ -117,12 +117,12 @@ def test_half_a_measurement_is_made_again(pets, path):
     assert encoder.seen == 6 and read_record(path) == record and notes == []
 
 
-def test_a_measurement_of_an_earlier_version_is_kept(pets, path):
+def test_a_measurement_that_tells_less_is_kept(pets, path):
     record, _ = measure(pets, path, Random())
     outcome = read_outcome(outcome_path(path), measurement_id(record))
     write_outcome(outcome, outcome_path(path), fingerprint(record.weights, record.samples))
     document = json.loads(path.read_text())
-    for name in ("images", "prompts", "embedding_version"):
+    for name in ("images", "prompts"):
         del document[name]
     path.write_text(json.dumps(document))
     encoder = Random()
@@ -133,10 +133,20 @@ def test_a_measurement_of_an_earlier_version_is_kept(pets, path):
 def test_another_way_to_embed_is_measured(pets, path, monkeypatch):
     measure(pets, path, Random())
     for module in ("measure", "run"):
-        monkeypatch.setattr(f"tclip.evaluate.{module}.EMBEDDING_VERSION", 2)
+        monkeypatch.setattr(f"tclip.evaluate.{module}.EMBEDDING_VERSION", 99)
     encoder = Random()
     measure(pets, path, encoder)
-    assert encoder.seen == 6 and read_record(path).embedding_version == 2
+    assert encoder.seen == 6 and read_record(path).embedding_version == 99
+
+
+def test_a_measurement_that_tells_no_version_is_of_the_first(pets, path):
+    measure(pets, path, Random())
+    document = json.loads(path.read_text())
+    del document["embedding_version"]
+    path.write_text(json.dumps(document))
+    encoder = Random()
+    measure(pets, path, encoder)
+    assert encoder.seen == 6
 
 
 def test_an_interrupted_measurement_leaves_the_one_before(pets, path):

@@ -47,3 +47,15 @@ def test_equal_embeddings_are_at_chance():
     assert ranks(constant, constant, torch.arange(10)).tolist() == list(range(10))
     owner = torch.arange(10).repeat_interleave(5)
     assert (best_ranks(constant, torch.ones(50, 3), owner) < 1).sum() == 1
+
+
+def test_copies_of_a_candidate_rank_one_behind_the_other():
+    generator = torch.Generator().manual_seed(0)
+    query = torch.randn(40, 33, generator=generator)
+    place = torch.randint(0, 50, (501,), generator=generator)
+    candidate = torch.randn(50, 33, generator=generator)[place]
+    copies = (place == place[0]).nonzero()[:, 0]
+    assert len(copies) > 3
+    first, *others = (ranks(query, candidate, copy.expand(40)) for copy in copies)
+    for number, other in enumerate(others, 1):
+        assert torch.equal(other, first + number)
