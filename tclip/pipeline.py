@@ -66,14 +66,15 @@ STAGES: dict[str, Stage] = {
             "model",
             "quantize",
             "calibrate",
-            *(f"data.{name}" for name in ("train", "calibrate", "images", "texts", "split", "text_tokens")),
+            *(f"data.{name}" for name in ("train", "calibrate", "images", "texts", "split")),
+            *(f"data.{name}" for name in ("captions", "text_tokens")),
         ),
         rated_keys=("sensitivity", "pack.dtype"),  # the size of what stays float is part of the budget
     ),
     "train": Stage(
         "tclip.distill.stage",
         "train",
-        ("teacher", "train", *(f"data.{name}" for name in ("captions", "views", "min_crop", "shuffle"))),
+        ("teacher", "train", *(f"data.{name}" for name in ("views", "min_crop", "shuffle"))),
     ),
     "pack": Stage("tclip.packed.stage", "pack", ("pack",)),
     "export": Stage("tclip.export.stage", "export", ("export",)),

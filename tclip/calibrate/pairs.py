@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from PIL import Image
 
 from tclip.calibrate.calibrate import Pairs
+from tclip.data.captioned import pair_sources
 from tclip.data.images import image_sources
 from tclip.data.loader import iter_images, iter_pairs
-from tclip.data.pairs import open_pairs
 from tclip.data.sample import PairSource
 from tclip.data.texts import TextStream, open_texts
 from tclip.errors import DataError
@@ -25,8 +25,9 @@ def read_pairs(recipe: Recipe, clip: Clip, wanted: int, unseen: int) -> tuple[Pa
     Raises:
         DataError: the data cannot be read, or hold fewer than two pairs.
     """
-    specs = recipe.data.calibrate or recipe.data.train
-    sources = [open_pairs(spec, recipe.data.split) for spec in specs]
+    data = recipe.data
+    specs = data.calibrate or data.train
+    sources = pair_sources(specs, data.split, data.captions, clip.tokenizer)
     texts = list[str]()
     # prepared as they are decoded: a thousand photographs would not fit into memory
     images = clip.preprocess(_images(iter_pairs(sources, wanted + unseen), texts))

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from operator import length_hint
 
+from tclip.data.captioned import CaptionedShard
 from tclip.data.folders import Folder, Readable
 from tclip.data.layout import Layout, LayoutShard
 from tclip.data.made import MadeShard
@@ -36,7 +37,7 @@ def lengths(shards: Sequence[Shard]) -> list[int]:
 
 def _tar(shard: Shard) -> tuple[Folder, str] | None:
     match shard:
-        case MadeShard(shard=inner):
+        case MadeShard(shard=inner) | CaptionedShard(shard=inner):
             return _tar(inner)
         case TarShard(folder=folder) | LayoutShard(layout=Layout(folder=folder)):
             return folder, shard.name

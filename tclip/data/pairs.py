@@ -30,7 +30,8 @@ def open_pairs(spec: str, split: str = "train") -> PairSource:
     """
     source = find_source(spec, split)
     if source is None:
-        raise DataError(not_known(spec))
+        hint = " Pictures need no captions with --set data.captions=words." if Path(spec).is_dir() else ""
+        raise DataError(not_known(spec) + hint)
     return source
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from tclip.data.captioned import pair_sources
 from tclip.data.images import image_sources
 from tclip.data.loader import Extras, PairBatches
-from tclip.data.pairs import open_pairs
 from tclip.data.sample import PairSource, digest
 from tclip.data.stream import PairStream
 from tclip.data.texts import TextStream, open_texts
@@ -53,7 +53,8 @@ def train(run: Run, progress: Progress) -> None:
             f"{teacher_clip.source.id} has another tokenizer or image preprocessing: leave teacher.id null, "
             "or set both weights to 0."
         )
-    pairs = [open_pairs(spec, recipe.data.split) for spec in recipe.data.train]
+    data = recipe.data
+    pairs = pair_sources(data.train, data.split, data.captions, student_clip.tokenizer)
     stream = _stream(pairs, recipe, accelerator, paired=True)
     extras = _extras(recipe, settings, student_clip, accelerator)
     streams = [stream, extras.images] if extras.images else [stream]
@@ -160,7 +161,7 @@ def _batches(
         tokenize=student.tokenize if same_tokens else BothTexts(student.tokenize, teacher.tokenize),
         views=recipe.data.views,
         min_crop=recipe.data.min_crop,
-        captions=recipe.data.captions,
+        captions="first" if recipe.data.captions == "first" else "random",
         text_tokens=recipe.data.text_tokens,
         extras=extras,
         workers=settings.workers,

@@ -2,11 +2,12 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
+from tclip.data.captioned import pair_sources
 from tclip.data.loader import iter_pairs
-from tclip.data.pairs import open_pairs
 from tclip.errors import DataError, ParityError
 from tclip.export.onnx import WrittenFile, export_onnx, replace_files
 from tclip.export.parity import ParityReport, check_parity
@@ -32,7 +33,8 @@ def export(run: Run, progress: Progress) -> None:
     if settings is None:
         progress.note("export: the recipe asks for no other form")
         return
-    clip, (images, texts) = packed_clip(run), comparison_pairs(run.recipe, settings.samples)
+    clip = packed_clip(run)
+    images, texts = comparison_pairs(run.recipe, settings.samples, clip.tokenizer)
     progress.begin("export onnx")
     run.begin("export")
     files, report = export_checked(clip, run.onnx, settings, images, texts)
@@ -82,23 +84,30 @@ def parity_table(report: ParityReport) -> Table:
     return Table(title, ["file", "mean cosine", "worst", "start, s", "one input, ms"], rows)
 
 
-def comparison_pairs(recipe: Recipe, num_pairs: int) -> tuple[list[Image.Image], list[str]]:
+def comparison_pairs(recipe: Recipe, num_pairs: int, tokenizer: Any) -> tuple[list[Image.Image], list[str]]:
     """Return some images of a recipe's data, and a caption of each, to compare forms of a model on.
 
     All forms are shown the same pictures, and photographs at full size would take gigabytes: larger ones are
     made smaller, to no more than LARGEST pixels a side.
 
+    Args:
+        recipe: of the run.
+        num_pairs: how many; fewer come if the data hold fewer.
+        tokenizer: of the model.
+
     Raises:
         DataError: the recipe names no data, or they hold no pairs.
     """
-    specs = recipe.data.calibrate or recipe.data.train
+    data = recipe.data
+    specs = data.calibrate or data.train
     if not specs:
         raise DataError(
             "The recipe names no image-text pairs to compare the exported files on: "
             "set data.calibrate or data.train."
         )
     images, texts = [], []
-    for image, text in iter_pairs([open_pairs(spec, recipe.data.split) for spec in specs], num_pairs):
+    sources = pair_sources(specs, data.split, data.captions, tokenizer)
+    for image, text in iter_pairs(sources, num_pairs):
         image.thumbnail((LARGEST, LARGEST))
         images.append(image)
         texts.append(text)

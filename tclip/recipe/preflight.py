@@ -32,7 +32,7 @@ def check_recipe(recipe: Recipe, earlier: Recipe | None = None) -> None:
 
 def check_contradictions(recipe: Recipe) -> None:
     """Raise one RecipeError that lists what in a recipe cannot be right with any model and data."""
-    _refuse(recipe, [*_extras(recipe), *_forms(recipe)])
+    _refuse(recipe, [*_belonging(recipe), *_extras(recipe), *_forms(recipe)])
 
 
 def _refuse(recipe: Recipe, problems: list[str]) -> None:
@@ -43,6 +43,7 @@ def _refuse(recipe: Recipe, problems: list[str]) -> None:
 def _problems(recipe: Recipe) -> Iterator[str]:
     yield from _model(recipe)
     yield from _pairs(recipe)
+    yield from _belonging(recipe)
     yield from _extras(recipe)
     yield from _sources(recipe)
     yield from _forms(recipe)
@@ -77,6 +78,17 @@ def _pairs(recipe: Recipe) -> Iterator[str]:
             f"data.calibrate is empty but quantize.{key} is shared out by what each weight costs on "
             f"image-text pairs: name a source, or set quantize.{key} to null."
         )
+
+
+def _belonging(recipe: Recipe) -> Iterator[str]:
+    """Made-up captions say nothing of their image: what asks whether the two belong together needs others."""
+    if recipe.train and recipe.data.captions == WORDS:
+        for name in ("contrastive", "interactive"):
+            if weight := getattr(recipe.train.losses, name):
+                yield (
+                    f"train.losses.{name} is {weight} but data.captions is {WORDS}: it needs captions that "
+                    "belong to the images; set it to 0, or data.captions to random."
+                )
 
 
 def _extras(recipe: Recipe) -> Iterator[str]:

@@ -44,7 +44,11 @@ class Data(Section):
     )
     split: str = Field("train", description="The split to read from sources that have several.")
     calibrate: Names = Field((), description="Sources for calibration; empty: the training sources.")
-    captions: Literal["random", "first"] = Field("random", description="Which caption of an image to use.")
+    captions: Literal["random", "first", "words"] = Field(
+        "random",
+        description="Which caption of an image to use; words: none, and pictures need none: prompts of the "
+        "model's own words stand in.",
+    )
     views: int = Field(1, ge=1, le=64, description="Fixed random crops of each image; 1: the centre crop.")
     min_crop: Share = Field(0.6, gt=0, description="Smallest area of a crop, as a share of the image.")
     text_tokens: int | None = Field(None, ge=4, description="Cut captions to this many tokens in training.")

@@ -37,7 +37,8 @@ def export_verified(run: Run, name: str, export: Export, progress: Progress, sam
     """
     target = run.folder / FORMS[name].folder
     rejected = target.with_name(f"{target.name}.rejected")
-    clip, pairs = packed_clip(run), comparison_pairs(run.recipe, samples)
+    clip = packed_clip(run)
+    pairs = comparison_pairs(run.recipe, samples, clip.tokenizer)
     progress.begin(f"export {name}")
     files = export(clip, rejected)
     progress.begin(f"verify {name}")

@@ -44,7 +44,8 @@ def verify(run: Run, names: list[str], samples: int, progress: Progress) -> dict
     """
     check_packed(run)
     names = chosen(run, names)
-    pairs, expected = expected_answers(run, comparison_pairs(run.recipe, samples))
+    tokenizer = packed_clip(run).tokenizer
+    pairs, expected = expected_answers(run, comparison_pairs(run.recipe, samples, tokenizer))
     found: dict[str, Agreement] = {}
     progress.begin(f"verify {', '.join(names)}", len(names))
     for done, name in enumerate(names, start=1):

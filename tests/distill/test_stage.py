@@ -63,6 +63,18 @@ def test_a_teacher_of_another_width_and_family(
     assert names == {name for name, _ in load_dense(str(tiny_folder("clip"))).model.named_parameters()}
 
 
+def test_pictures_without_captions_are_trained_on(
+    tiny_folder: Callable[[str], Path], pairs: Path, calibrated: Path, tmp_path: Path
+) -> None:
+    bare = shutil.copytree(pairs.parent, tmp_path / "bare", ignore=shutil.ignore_patterns("*.csv"))
+    train = {"steps": 12, "losses": {"feature": 1.0, "similarity": 0.1}}
+    made = recipe(tiny_folder("clip"), bare, data={"captions": "words"}, train=train)
+    run = make_run(tmp_path / "run", calibrated, made)
+    train_run(run)
+    found = losses(run.folder)
+    assert sum(found[-3:]) < sum(found[:3])
+
+
 @pytest.mark.usefixtures("_spawning")
 def test_images_are_decoded_in_processes_that_are_not_forked(
     tiny_folder: Callable[[str], Path], pairs: Path, calibrated: Path, other_teacher: Path, tmp_path: Path

@@ -73,10 +73,21 @@ def test_a_label_that_all_images_share_is_no_reason_to_refuse(run: Run, tmp_path
 def test_photographs_to_compare_on_are_held_smaller(run: Run, tmp_path: Path) -> None:
     for index, size in enumerate([(3000, 40), (1024, 1024), (30, 2048)]):
         Image.new("RGB", size).save(tmp_path / f"{index}.png")
-    images, texts = stage.comparison_pairs(run.recipe, 99)
+    images, texts = stage.comparison_pairs(run.recipe, 99, None)
     sizes = [image.size for image in images]
     assert {(1024, 14), (1024, 1024), (15, 1024)} < set(sizes), "the longer side has 1,024 pixels"
     assert max(max(size) for size in sizes) == 1024 and len(texts) == len(images)
+
+
+def test_forms_are_compared_on_pictures_without_captions(
+    run: Run, tmp_path: Path, exported: Callable[[str], Exported]
+) -> None:
+    (tmp_path / "captions.csv").unlink()
+    data = Data(train=(str(tmp_path),), captions="words")
+    recipe = run.recipe.model_copy(update={"data": data})
+    images, texts = stage.comparison_pairs(recipe, 4, exported("clip").clip.tokenizer)
+    assert len(images) == len(texts) == 4
+    assert all(texts)
 
 
 def test_rejected_files_stay_out(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,6 +132,14 @@ def test_what_has_no_partner_is_named_and_used(kind):
         check_recipe(read_recipe("best", [*GOOD, f"data.{kind}={named}", f"{section}.extra_{kind}=8"]))
 
 
+def test_losses_that_ask_what_belongs_together_need_captions():
+    said = said_of(*GOOD, "data.captions=words", recipe="paper")
+    assert "train.losses.contrastive is 1.0 but data.captions is words" in said
+    assert "train.losses.interactive is 1.0 but data.captions is words" in said
+    check_recipe(read_recipe("best", [*GOOD, "data.captions=words"]))
+    check_recipe(read_recipe("paper", [*GOOD, "data.captions=words", "train=null"]))
+
+
 def test_texts_and_images_that_are_missing_are_named():
     assert 'no such file or folder wrods. Did you mean "words"?' in said_of(*GOOD, "data.texts=[wrods]")
     assert 'no such file or folder corps. Did you mean "crops"?' in said_of(*GOOD, "data.images=[corps]")

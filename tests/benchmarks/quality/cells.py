@@ -31,6 +31,7 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
     "at two thirds of the rate": ("train.ternary_lr=0.02",),
     "at a third of the rate": ("train.ternary_lr=0.01",),
     "without texts": ("data.texts=[]", "train.extra_texts=0", "calibrate.extra_texts=0"),
+    "without captions": ("data.captions=words",),
     "without outputs": ("calibrate.outputs=false",),
     "without calibration": ("calibrate.method=round", "calibrate.refit=false"),
     "without margin": ("train.margin=0",),
