@@ -230,6 +230,7 @@ def test_the_order_of_bits_counts(tmp_path: Path) -> None:
         ({"sensitivity": {"pairs": 4}}, []),
         ({"pack": {"dtype": "float32"}}, ["pack", "export", "eval"]),
         ({"data": {"text_tokens": 9}}, ORDER),
+        ({"data": {"captions": "words"}}, ORDER),
     ],
 )
 def test_what_a_setting_makes_stale(tmp_path: Path, sections: dict[str, Any], stale: list[str]) -> None:
