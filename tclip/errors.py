@@ -14,6 +14,7 @@ Everything else is a bug and crashes loudly.
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -70,6 +71,17 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
 def listed(offenders: Iterable[str]) -> str:
     """Return offenders one a line, indented, so that a message can show all of them at once."""
     return "".join(f"\n  {offender}" for offender in offenders)
+
+
+def no_text(folder: Path) -> str:
+    """Return what is wrong with a folder in whose absolute path bytes are no UTF-8, or ''.
+
+    safetensors and tokenizers open no file below it.
+    """
+    path = str(folder.absolute())
+    if not any("\udc80" <= letter <= "\udcff" for letter in path):
+        return ""
+    return f"The path {path!r} is not UTF-8, and safetensors opens no file below it: rename the folder."
 
 
 def first_line(error: BaseException) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tclip.errors import RecipeError, UserError, first_line
+from tclip.errors import RecipeError, UserError, first_line, no_text
 from tclip.recipe.local import absolute
 from tclip.recipe.read import read_recipe
 from tclip.recipe.schema import Recipe
@@ -117,8 +117,10 @@ def open_run(folder: Path) -> Run:
     """Open the run folder that an earlier command made.
 
     Raises:
-        UserError: it is no run folder.
+        UserError: it is no run folder, or its path is not UTF-8.
     """
+    if problem := no_text(folder):
+        raise UserError(problem)
     if not (folder / "recipe.yaml").is_file():
         raise UserError(
             f"{folder} is no run folder (it has no recipe.yaml): "
@@ -145,8 +147,11 @@ def create_run(folder: Path, recipe: Recipe, *, resume: bool) -> Run:
 
     Raises:
         RecipeError: the folder holds a run already, and it is not to be resumed or has another recipe. One
-            that left nothing but its recipe (a mistake in the data, say) is begun anew.
+            that left nothing but its recipe (a mistake in the data, say) is begun anew. Or the folder's path
+            is not UTF-8.
     """
+    if problem := no_text(folder):
+        raise RecipeError(problem)
     recipe = with_absolute_paths(recipe)
     if not is_first_process():
         return Run(folder, recipe)

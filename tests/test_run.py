@@ -29,6 +29,15 @@ def test_what_is_no_run_is_refused_with_the_way_to_make_one(tmp_path: Path) -> N
         open_run(tmp_path)
 
 
+def test_a_folder_whose_path_is_no_text_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"r\xff") / "run"
+    with pytest.raises(RecipeError, match=r"r.udcff.*is not UTF-8"):
+        create_run(folder, recipe(), resume=False)
+    assert not folder.parent.exists()
+    with pytest.raises(UserError, match="is not UTF-8"):
+        open_run(folder)
+
+
 def test_a_run_is_not_overwritten_unless_resumed(tmp_path: Path) -> None:
     create_run(tmp_path, recipe(), resume=False).mark("calibrate", "done", later=())
     with pytest.raises(RecipeError, match="add --resume"):

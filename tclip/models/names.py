@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tclip.errors import ModelError, did_you_mean
+from tclip.errors import ModelError, did_you_mean, no_text
 from tclip.recipe.local import whole_model
 
 ALIASES: dict[str, str] = {
@@ -42,11 +42,14 @@ def resolve_name(given: str) -> ModelName:
     open_clip's "hf-hub:" in front of an id changes nothing.
 
     Raises:
-        ModelError: it is none of them; the message suggests the nearest alias or sibling folder.
+        ModelError: it is none of them; the message suggests the nearest alias or sibling folder. Or it is a
+            folder whose path is not UTF-8.
     """
     given = given.removeprefix(_OPEN_CLIP_HUB)
     folder = Path(given).expanduser()
     if given and folder.is_dir():
+        if problem := no_text(folder):
+            raise ModelError(problem)
         return ModelName(given, folder=folder)
     alias = _BY_PLAIN_NAME.get(_plain(given))
     if alias:

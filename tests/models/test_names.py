@@ -1,3 +1,4 @@
+import os
 import re
 
 import pytest
@@ -86,6 +87,13 @@ def test_mistyped_folder_suggests_its_neighbour(tmp_path):
     (tmp_path / "runs" / "b32" / "packed").mkdir(parents=True)
     with pytest.raises(ModelError, match=re.escape('Did you mean "runs/b32/packed"?')):
         resolve_name("runs/b32/pakced")
+
+
+def test_a_folder_whose_path_is_no_text_is_told_before_its_files_are_opened(tmp_path):
+    folder = tmp_path / os.fsdecode(b"m\xff")
+    folder.mkdir()
+    with pytest.raises(ModelError, match=r"m.udcff' is not UTF-8.*rename the folder"):
+        resolve_name(str(folder))
 
 
 def test_file_is_not_a_folder(tmp_path):
