@@ -55,8 +55,9 @@ def main() -> None:
     todo = sorted((cell for cell in cells(asked) if cell.folder not in done), key=lambda cell: cell.minutes)
     for cell, _ in side_by_side(calibrate, calibrated_apart(todo, asked), asked):
         print(f"calibrated {cell.folder}", flush=True)
-    for cell, scores in side_by_side(measure, todo, asked):
-        line = asdict(cell) | {"folder": cell.folder, "scores": scores}
+    for cell, metrics in side_by_side(measure, todo, asked):
+        scores = {name: found.pop("main") for name, found in metrics.items()}
+        line = asdict(cell) | {"folder": cell.folder, "scores": scores, "metrics": metrics}
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         lines.append(line)

@@ -19,13 +19,14 @@ from tclip.run import Run, create_run, with_absolute_paths
 from tests.benchmarks.quality.cells import SETS, Cell, overrides, recipe_of
 
 
-def measure(cell: Cell, asked: argparse.Namespace) -> dict[str, float]:
-    """Run a cell, or go on with it, and return its main score on each data set."""
+def measure(cell: Cell, asked: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Run a cell, or go on with it, and return all scores on each data set, "main" the one that counts."""
     recipe = recipe_of(cell, asked)
     share_calibration(recipe, asked.out / cell.folder, asked.out)
     share_ratings(recipe, asked.out / cell.folder, asked.out)
     run = pipeline.compress(recipe, asked.out / cell.folder, Collected(), resume=True)
-    return {name: main_score(read_record(run.results / "packed" / f"{name}.json")) for name in SETS}
+    records = {name: read_record(run.results / "packed" / f"{name}.json") for name in SETS}
+    return {name: {"main": main_score(record), **record.metrics} for name, record in records.items()}
 
 
 def calibrate(cell: Cell, asked: argparse.Namespace) -> None:

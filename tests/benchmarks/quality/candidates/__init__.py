@@ -14,7 +14,7 @@ from unittest import mock
 from tclip.distill import stage
 from tclip.distill.loop import Trainer
 from tests.benchmarks.quality.candidates.averages import AveragedLatents, OwnTeacher
-from tests.benchmarks.quality.candidates.codes import DeadZone, Freezing
+from tests.benchmarks.quality.candidates.codes import DeadZone, Freezing, Gated
 from tests.benchmarks.quality.candidates.contrasts import FastClip, Finishing, HardNegatives
 from tests.benchmarks.quality.candidates.tokens import FewerPixels, Merging
 
@@ -33,6 +33,7 @@ CANDIDATES = {
     "finishing": Candidate(Finishing, ("train.losses.contrastive=0.1",)),
     "dead-zone": Candidate(DeadZone),
     "freezing": Candidate(Freezing),
+    "gated": Candidate(Gated),
     "averaged-latents": Candidate(AveragedLatents),
     "own-teacher": Candidate(OwnTeacher),
     "merging": Candidate(Merging),

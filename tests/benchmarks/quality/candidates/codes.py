@@ -5,6 +5,7 @@ O outputs, I inputs; R rows with scales, G groups a row, N weights to a scale.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float, Int8
@@ -45,6 +46,27 @@ class DeadZone(Trainer):
     def _bias(self, latent: LatentTernary, weight_OI: Tensor) -> Float[Tensor, "O"]:
         dead_OI = torch.where(latent.ternary(weight_OI).codes == 0, weight_OI, 0)
         return self.passed_on * dead_OI.sum(1)
+
+
+class Gated(Trainer):
+    """A latent weight beyond the clip, |w| > s, gets no gradient (LSQ, arXiv 1902.08153, eq. 5)."""
+
+    def run(self, batches: Iterator[Batch]) -> None:
+        hooks = [
+            weight.register_hook(partial(_inside, latent, weight))
+            for _, latent, weight in latent_weights(self.student.model)
+        ]
+        try:
+            super().run(batches)
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+
+def _inside(latent: LatentTernary, weight: Tensor, grad: Tensor) -> Tensor:
+    weight_RGN = weight.detach().reshape(*latent.scale_shape, -1)
+    scale_RG1 = latent.ternary(weight).scale_RG[:, :, None]
+    return grad * (weight_RGN.abs() <= scale_RG1).reshape(weight.shape)
 
 
 def _linears(model: nn.Module) -> Iterator[tuple[nn.Linear, LatentTernary, Tensor]]:
