@@ -34,8 +34,8 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="clip-benchmark-41, discriminative, retrieval, imagenet, or a task's key such as "
-            "vtab/cifar10; repeatable.",
+            help="clip-benchmark-41, discriminative, retrieval, imagenet, a task's key such as "
+            "vtab/cifar10, or a folder; repeatable.",
         ),
     ] = None,
     data: Annotated[

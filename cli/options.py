@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from tclip.errors import UserError
+
 
 def complete_recipe(incomplete: str) -> Iterator[tuple[str, str]]:
     """Offer the shipped recipes to the shell, each with its summary."""
@@ -57,10 +59,16 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show only errors and
 
 
 def limits(budget: str | None, max_cost: float | None) -> list[str]:
-    """Return the overrides that set a budget or a cost; one alone takes the place of the recipe's other."""
+    """Return the overrides that set a budget or a cost; it takes the place of the recipe's other.
+
+    Raises:
+        UserError: both are given.
+    """
+    if budget is not None and max_cost is not None:
+        raise UserError("Give either --budget or --max-cost: one sets the size, the other the nearness.")
     given = [*override("quantize.budget", budget), *override("quantize.max_cost", max_cost)]
-    if len(given) != 1:
-        return given
+    if not given:
+        return []
     return [*given, f"quantize.{'max_cost' if max_cost is None else 'budget'}=null"]
 
 

@@ -152,6 +152,8 @@ def _read_config(folder: Path, layout: Layout, spec: str) -> dict[str, Any]:
 
 
 def _models_inside(folder: Path) -> str:
+    if (folder / "recipe.yaml").is_file():
+        return f"the folder is a run: give the model that it was made of, or what it made, {folder}/packed"
     configs = (TRANSFORMERS.config_file, OPEN_CLIP.config_file)
     inside = sorted({str(path.parent) for name in configs for path in folder.glob(f"*/{name}")})
     if inside:

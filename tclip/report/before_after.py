@@ -34,7 +34,10 @@ def scores_section(found: Scores) -> Section | Absent:
     text = [_summary(found)]
     if found.stale:
         text.append(f"Left out: {again}. Run tclip eval RUN again.")
-    return Section("scores", TITLE, tuple(text), (_plot(found.scores),), (Sheet(_table(found.scores)),))
+    sheets = [Sheet(_table(found.scores))]
+    if found.further:
+        sheets.append(Sheet(_further(found.further), folded=True))
+    return Section("scores", TITLE, tuple(text), (_plot(found.scores),), tuple(sheets))
 
 
 def _listed(forms: Sequence[str]) -> str:
@@ -74,6 +77,21 @@ def _table(scores: Sequence[Score]) -> Table:
         "points; its 95 % interval (paired bootstrap)."
     )
     return Table(title, [*names, "kept", "change"], rows)
+
+
+def _further(scores: Sequence[Score]) -> Table:
+    forms = forms_of(scores)
+    rows = [
+        [
+            score.dataset,
+            score.label,
+            *(_percent(score.values.get(form)) for form in forms),
+            _signed(score.change),
+        ]
+        for score in scores
+    ]
+    title = "All other metrics, in percent, and the 95 % interval of packed minus original, in points"
+    return Table(title, ["data set", "metric, %", *(NAMES[form] for form in forms), "change"], rows)
 
 
 def _percent(share: float | None) -> float | None:

@@ -66,11 +66,13 @@ class Scores:
         kept: by data set, what the packed model keeps of the original's main score, where the original is
             clearly above chance.
         stale: forms that have records of other weights than the run holds.
+        further: all other metrics.
     """
 
     scores: tuple[Score, ...] = ()
     kept: Mapping[str, float] | None = None
     stale: tuple[str, ...] = ()
+    further: tuple[Score, ...] = ()
 
     @property
     def mean_kept(self) -> float | None:
@@ -98,9 +100,13 @@ def read_scores(run: Run) -> Scores:
                 stale[form] = None
     names = list(dict.fromkeys(name for name, *_ in groups))
     ordered = sorted(groups, key=lambda group: names.index(group[0]))
-    scores = [score for name in ordered for score in _scores(run, groups[name])]
+    scores, further = list[Score](), list[Score]()
+    for group in (groups[name] for name in ordered):
+        main = main_metrics(next(iter(group.values())))
+        for score in _scores(run, group):
+            (scores if score.metric in main else further).append(score)
     kept = [each for group in groups.values() for each in _kept(group)]
-    return Scores(tuple(scores), dict(kept), tuple(stale))
+    return Scores(tuple(scores), dict(kept), tuple(stale), tuple(further))
 
 
 def _weights(run: Run, form: str) -> str:
@@ -121,8 +127,8 @@ def _weights(run: Run, form: str) -> str:
 def _scores(run: Run, group: Group) -> Iterator[Score]:
     first = next(iter(group.values()))
     changes = _changes(run, group)
-    for metric in main_metrics(first):
-        values = {form: record.metrics[metric] for form, record in group.items()}
+    for metric in first.metrics:
+        values = {form: record.metrics[metric] for form, record in group.items() if metric in record.metrics}
         yield Score(first.dataset, metric, first.num_samples, first.chance, values, changes.get(metric))
 
 

@@ -67,7 +67,7 @@ def test_a_limit_of_costs_takes_the_place_of_a_budget(
     assert main(["sensitivity", *given, *rest, "--max-cost", "0.01"]) == 0
     assert "at a cost of 0.00" in capsys.readouterr().err
     assert main(["sensitivity", *given, *rest, "--max-cost", "0.01", "--budget", "110%"]) == 2
-    assert "give either budget or max_cost" in capsys.readouterr().err
+    assert "Give either --budget or --max-cost" in capsys.readouterr().err
 
 
 def test_a_budget_takes_the_place_of_a_limit_of_costs(

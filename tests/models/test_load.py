@@ -122,8 +122,14 @@ def test_folder_that_is_no_model(tmp_path):
         fetch_config(str(tmp_path))
 
 
-def test_run_folder_names_the_models_inside(folder):
+def test_a_folder_above_names_the_models_inside(folder):
     with pytest.raises(ModelError, match=re.escape(f"no model but holds some, give {folder}")):
+        fetch_config(str(folder.parent))
+
+
+def test_a_run_names_what_it_was_made_of_and_what_it_made(folder):
+    (folder.parent / "recipe.yaml").touch()
+    with pytest.raises(ModelError, match=r"is a run: give the model that it was made of, or .*/packed"):
         fetch_config(str(folder.parent))
 
 

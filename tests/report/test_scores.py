@@ -39,6 +39,21 @@ def test_every_main_metric_of_every_form(run: Run) -> None:
     assert found.stale == ()
 
 
+def test_every_other_metric_is_told_too(run: Run) -> None:
+    found = read_scores(run)
+    told = {(score.dataset, score.metric) for score in (*found.scores, *found.further)}
+    records = [read_record(path) for path in (run.results / "packed").glob("*.json")]
+    assert told == {(record.dataset, metric) for record in records for metric in record.metrics}
+    assert len(told) == len(found.scores) + len(found.further)
+    section = scores_section(found)
+    assert isinstance(section, Section)
+    assert [row[:2] for row in section.tables[1].table.rows] == [
+        [score.dataset, score.label] for score in found.further
+    ]
+    assert "text to image R@5" in {score.label for score in found.further}
+    assert all(score.change for score in found.further if score.metric != "expected_calibration_error")
+
+
 def test_the_interval_is_that_of_eval_compare(run: Run) -> None:
     original, packed = (find_results(str(run.results / form)) for form in ("original", "packed"))
     rows = {tuple(row[:2]): row for row in comparison(original, packed, Collected()).rows}
@@ -113,7 +128,7 @@ def test_only_stale_records_name_the_command(run: Run) -> None:
 def test_the_table_and_the_plot_hold_every_score(run: Run) -> None:
     section = scores_section(read_scores(run))
     assert isinstance(section, Section)
-    (sheet,), (plot,) = section.tables, section.plots
+    (sheet, _), (plot,) = section.tables, section.plots
     assert sheet.table.columns == [
         *("data set", "metric, %", "images", "chance", "original", "packed", "kept", "change")
     ]

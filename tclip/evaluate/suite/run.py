@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tclip.errors import DataError, listed
 from tclip.evaluate.measure import Settings, measured
-from tclip.evaluate.record import Record
+from tclip.evaluate.record import Record, read_record
 from tclip.evaluate.subject import Subject, subject_of, subjects_of
 from tclip.evaluate.suite.compare import comparison
 from tclip.evaluate.suite.public import partly_measured, public_table
@@ -39,7 +39,7 @@ def evaluate_suite(
 
     Args:
         model: a run folder, a packed folder, or an ordinary CLIP: folder, Hub id or alias.
-        suites: names of suites and keys of tasks.
+        suites: names of suites, keys of tasks, and folders in CLIP_benchmark's layout.
         data: folders in CLIP_benchmark's layout, or hf://owner/name.
         progress: who is told.
         root: where data of tasks may lie; those that do not are streamed from the Hub.
@@ -49,18 +49,50 @@ def evaluate_suite(
         settings: how much is looked at.
 
     Raises:
-        DataError: a name or folder that does not exist, or no data set of all could be had.
+        DataError: a name or folder that does not exist, a record of more pictures that a limit would replace,
+            or no data set of all could be had.
         ModelError: the model cannot be found or loaded, or its embeddings are not finite.
     """
     sources = find_sources(suites, data, root)
     folders = _folders(model, forms, out, revision)
+    if settings.limit is not None:
+        places = [record_path(folder, source.name) for _, folder in folders for source in sources]
+        _refuse_to_replace(places, settings.limit)
     records, missing = _measure(folders, sources, settings, progress)
     if len(missing) == len(sources):
         raise DataError(f"None of the data could be had:{listed(missing.values())}")
     results = [Results(subject.form, folder, records[subject.form]) for subject, folder in folders]
     _show(model, results, list(missing), progress)
+    for note in _reasons(missing, {source.name: source.spec for source in sources}):
+        progress.note(f"not measured: {note}")
+
+
+def _refuse_to_replace(places: Sequence[Path], limit: int) -> None:
+    """Raise DataError where a look at `limit` pictures would replace a record of more."""
+    fuller = [str(path) for path in places if path.is_file() and _is_fuller(path, limit)]
+    if fuller:
+        raise DataError(
+            f"--limit {limit} would replace records of more pictures: give another --out, or leave it out:"
+            f"{listed(fuller)}"
+        )
+
+
+def _is_fuller(path: Path, limit: int) -> bool:
+    try:
+        return read_record(path).num_samples > limit
+    except DataError:  # damaged: it is made again in any case
+        return False
+
+
+def _reasons(missing: Mapping[str, str], specs: Mapping[str, str]) -> list[str]:
+    """Return why there are no records, what differs in the address alone told once."""
+    alike: dict[str, list[str]] = {}
     for name, reason in missing.items():
-        progress.note(f"not measured: {name}: {reason}")
+        alike.setdefault(reason.replace(specs[name].removeprefix("hf://"), "..."), []).append(name)
+    return [
+        f"{', '.join(names)}: {missing[names[0]]}{' The others alike.' if len(names) > 1 else ''}"
+        for names in alike.values()
+    ]
 
 
 def _folders(

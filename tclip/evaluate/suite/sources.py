@@ -8,7 +8,7 @@ from pathlib import Path
 from tclip.data import hub
 from tclip.data.eval_sets import EvalSet, open_eval
 from tclip.errors import DataError, did_you_mean, listed
-from tclip.evaluate.suite.tasks import Task, find_tasks
+from tclip.evaluate.suite.tasks import Task, find_tasks, is_known, task_named
 
 HUB = "hf://clip-benchmark/wds_{}"
 
@@ -38,12 +38,13 @@ def find_sources(suites: Sequence[str], data: Sequence[str], root: Path | None) 
     """Return the data of suites, tasks and folders.
 
     Args:
-        suites: names of suites and keys of tasks.
+        suites: names of suites, keys of tasks, and folders in CLIP_benchmark's layout.
         data: folders in CLIP_benchmark's layout, or hf://owner/name.
         root: where data of tasks may lie; those that do not are streamed from the Hub.
 
     Raises:
-        DataError: nothing is asked for, a name or a folder does not exist, or two data sets have one name.
+        DataError: nothing is asked for, a name or a folder does not exist, or two data sets have one name or
+            are of one task.
     """
     if not (suites or data):
         raise DataError(
@@ -53,15 +54,15 @@ def find_sources(suites: Sequence[str], data: Sequence[str], root: Path | None) 
         raise DataError(
             f"There is no folder {root}: give --root the folder that holds wds_vtab-cifar10 and the like."
         )
-    found = [Source(task.key, _place(task, root)) for task in find_tasks(suites)]
+    folders = [name for name in suites if not is_known(name) and Path(name).is_dir()]
+    data = [*folders, *data]
+    found = [
+        Source(task.key, _place(task, root))
+        for task in find_tasks([name for name in suites if name not in folders])
+    ]
     found += [Source(_name(spec), spec) for spec in data]
     _refuse_missing(data)
-    twice = [
-        name
-        for name, count in Counter(source.name.replace("/", "-") for source in found).items()
-        if count > 1
-    ]
-    if twice:
+    if twice := [name for name, count in Counter(_identity(each) for each in found).items() if count > 1]:
         raise DataError(
             f"Several data sets are called {', '.join(twice)}: leave out all but one, or rename them."
         )
@@ -71,6 +72,12 @@ def find_sources(suites: Sequence[str], data: Sequence[str], root: Path | None) 
 def _place(task: Task, root: Path | None) -> str:
     below = [root / name for name in task.names if (root / name).is_dir()] if root else []
     return str(below[0]) if below else HUB.format(task.key.replace("/", "-"))
+
+
+def _identity(source: Source) -> str:
+    """Return what tells data sets apart: the task, whatever its data are called, else the record's file."""
+    task = task_named(source.name)
+    return task.key if task else source.name.replace("/", "-")
 
 
 def _name(spec: str) -> str:

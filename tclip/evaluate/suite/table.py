@@ -4,14 +4,19 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 
 from tclip.evaluate.record import Record
+from tclip.evaluate.retrieval import KS
 from tclip.evaluate.suite.averages import is_discriminative, main_metrics, main_score
 from tclip.evaluate.table import SHOWN
 from tclip.progress import Table
 
-LABELS = {metric: label for label, metric in SHOWN.items()} | {
-    "mean_per_class_recall": "mean recall of the classes"
-}
 CALIBRATION_ERROR = "expected_calibration_error"
+LABELS = {metric: label for label, metric in SHOWN.items()} | {
+    "acc5": "top-5",
+    "mean_per_class_recall": "mean recall of the classes",
+    CALIBRATION_ERROR: "calibration error",
+    **{f"image_retrieval_recall@{k}": f"text to image R@{k}" for k in KS},
+    **{f"text_retrieval_recall@{k}": f"image to text R@{k}" for k in KS},
+}
 Records = Mapping[str, Mapping[str, Record]]  # by form, then by data set
 Row = list[str | float | None]
 

@@ -86,6 +86,11 @@ def task_named(name: str) -> Task | None:
     return _BY_NAME.get(name)
 
 
+def is_known(name: str) -> bool:
+    """Return whether a name is that of a suite or of a task."""
+    return name in SUITES or name in _BY_NAME
+
+
 def find_tasks(names: Sequence[str]) -> list[Task]:
     """Return the tasks of suites and of single keys, each once, in the order given.
 
@@ -97,6 +102,6 @@ def find_tasks(names: Sequence[str]) -> list[Task]:
     if unknown:
         raise DataError(
             f"There is no suite or task of these names:{listed(unknown)}\nSuites: {', '.join(SUITES)}. "
-            f"Tasks: {', '.join(task.key for task in TASKS)}. A folder of your own goes into --data."
+            f"Tasks: {', '.join(task.key for task in TASKS)}. Folders that exist may be given too."
         )
     return list(dict.fromkeys(task for name in names for task in known[name]))

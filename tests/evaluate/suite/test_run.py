@@ -177,6 +177,31 @@ def test_a_part_of_a_public_task_is_marked_and_not_beside_public_models(clip: st
     ]
 
 
+def test_a_look_at_a_part_does_not_replace_a_record_of_more(clip: str, root: Path, tmp_path: Path) -> None:
+    names = ["mnist", "vtab/pets", "flickr8k"]
+    evaluate_suite(clip, names[:2], [], Collected(), root=root)
+    whole = Path("results/my-clip/mnist.json").read_text()
+    with pytest.raises(DataError, match=r"--limit 3 would replace .*another --out.*\n +\S*mnist.json$"):
+        evaluate_suite(clip, names, [], Collected(), root=root, settings=Settings(limit=3))
+    assert Path("results/my-clip/mnist.json").read_text() == whole
+    assert not Path("results/my-clip/flickr8k.json").exists()
+    evaluate_suite(clip, names, [], Collected(), root=root, out=tmp_path / "look", settings=Settings(limit=3))
+    evaluate_suite(clip, names, [], Collected(), root=root, out=tmp_path / "look")
+    assert json.loads((tmp_path / "look/mnist.json").read_text())["num_samples"] == 7
+
+
+def test_tasks_that_lack_for_the_same_reason_are_named_together(
+    clip: str, root: Path, hub: HubServer
+) -> None:
+    (root / "wds_cars").mkdir()
+    told = Collected()
+    evaluate_suite(clip, ["gtsrb", "mnist", "cars", "vtab/dtd"], [], told, root=root)
+    assert len(told.notes) == 2
+    assert told.notes[0].startswith("not measured: gtsrb, vtab/dtd: ")
+    assert "wds_gtsrb" in told.notes[0] and told.notes[0].endswith("The others alike.")
+    assert told.notes[1].startswith("not measured: cars: ")
+
+
 def test_a_model_that_is_none_is_told_before_any_data_are_read(root: Path) -> None:
     with pytest.raises(ModelError, match="neither a folder, nor a Hub id"):
         evaluate_suite("nothing", ["mnist"], [], Collected(), root=root)

@@ -36,9 +36,24 @@ def test_mistakes_are_told_at_once(tmp_path):
 
 def test_two_of_one_name_would_share_a_record(tmp_path):
     for way in "ab":
-        (tmp_path / way / "pets").mkdir(parents=True)
-    with pytest.raises(DataError, match="Several data sets are called pets"):
-        find_sources([], [str(tmp_path / way / "pets") for way in "ab"], None)
-    (tmp_path / "vtab-pets").mkdir()
-    with pytest.raises(DataError, match="called vtab-pets"):
-        find_sources(["vtab/pets"], [str(tmp_path / "vtab-pets")], None)
+        (tmp_path / way / "mine").mkdir(parents=True)
+    with pytest.raises(DataError, match="Several data sets are called mine"):
+        find_sources([], [str(tmp_path / way / "mine") for way in "ab"], None)
+
+
+@pytest.mark.parametrize("called", ["vtab-pets", "wds_vtab-pets", "pets"])
+def test_data_of_a_task_that_is_asked_for_would_count_twice(tmp_path, called):
+    (tmp_path / called).mkdir()
+    with pytest.raises(DataError, match="Several data sets are called vtab/pets"):
+        find_sources(["vtab/pets"], [str(tmp_path / called)], None)
+
+
+def test_a_folder_may_stand_among_suites_where_it_is_called_after_none(tmp_path, monkeypatch):
+    for name in ("mine", "mnist"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert find_sources(["mine", "mnist"], [], None) == [
+        Source("mnist", "hf://clip-benchmark/wds_mnist"),
+        Source("mine", "mine"),
+    ]
+    assert find_sources(["./mnist"], [], None) == [Source("mnist", "./mnist")]
