@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test native browser lint benchmark clean
+.PHONY: demo test native browser clip-benchmark lint benchmark clean
 
 demo: .venv/ready
 	$(BIN)/python -m tclip.demo runs/demo
@@ -23,6 +23,12 @@ build/browser/ready: tests/browser/package.json
 	mkdir -p build/browser && cp $< build/browser/
 	! command -v npm > /dev/null || npm install --prefix build/browser --no-audit --no-fund
 	touch $@
+
+# The numbers of the clip-benchmark package beside ours; without what it asks for only to load models of its own.
+clip-benchmark: .venv/ready
+	$(BIN)/pip install --quiet --no-deps clip-benchmark webdataset braceexpand
+	$(BIN)/pip install --quiet --constraint constraints.txt scikit-learn requests tqdm
+	$(BIN)/pytest -q -rs tests/evaluate/test_clip_benchmark.py
 
 lint: .venv/ready
 	$(BIN)/ruff format --check .

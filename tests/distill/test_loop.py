@@ -27,6 +27,8 @@ from tclip.errors import TrainingError
 from tclip.packed.load import load_packed
 from tclip.recipe.schema import Losses
 from tclip.run import Run
+from tclip.ternary.latent import latent_weights
+from tclip.ternary.straight_through import StraightThrough
 from tests.distill.making import losses, make_run, recipe, train_run
 
 # What a process of its own runs: nothing but the stage, on run folders that are there.
@@ -211,6 +213,29 @@ def test_int8_activations_change_what_is_learned(
     assert losses(run.folder) != uninterrupted
     assert losses(run.folder) == pytest.approx(uninterrupted, rel=0.2)
     assert load_packed(run.trained).activations == "int8"
+
+
+def test_a_step_quantizes_each_weight_once(
+    tiny_run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = [0]  # of what comes before the first step
+    quantize, step = StraightThrough.forward, Trainer._step
+
+    def count(ctx: Any, *given: Any) -> torch.Tensor:
+        counted[-1] += 1
+        return quantize(ctx, *given)
+
+    def counting(self: Trainer, *given: Any) -> Any:
+        counted.append(0)
+        result = step(self, *given)
+        assert counted[-1] == len(list(latent_weights(self.student.model)))
+        return result
+
+    monkeypatch.setattr(StraightThrough, "forward", staticmethod(count))
+    monkeypatch.setattr(Trainer, "_step", counting)
+    run = tiny_run(tmp_path / "run", train={"steps": 2, "losses": {"contrastive": 1, "layers": 1}})
+    train_run(run)
+    assert len(counted) == 3 and min(counted[1:]) > 0
 
 
 def test_strength_fades_in(tiny_run: Callable[..., Run], tmp_path: Path, uninterrupted: list[float]) -> None:

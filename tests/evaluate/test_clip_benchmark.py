@@ -1,7 +1,7 @@
 """The numbers of the clip-benchmark package itself, on the same folders and the same dense model.
 
-Optional: `pip install clip-benchmark`. Its own reader and its own metrics are used; of its models, which need
-open_clip, and of torchvision, which its reader imports for data sets of other kinds, nothing is.
+Optional: `make clip-benchmark` installs it. Its own reader and its own metrics are used; of its models, which
+need open_clip, and of torchvision, which its reader imports for data sets of other kinds, nothing is.
 """
 
 import sys
