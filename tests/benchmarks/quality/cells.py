@@ -43,6 +43,7 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
     "with more similarity": ("train.losses.similarity=0.1",),
     "with layers": ("train.losses.layers=1",),
     "with attention": ("train.losses.attention=1",),
+    "with a scale every 64": ("quantize.scale=group:64",),
     "with views": ("data.views=4",),
     "with fading in": ("train.strength_warmup=0.5",),
     "with collages": ("data.images=[crops, collages]",),
