@@ -1,7 +1,7 @@
 """Training with ternary weights: float latent weights below, scale x code above, gradients straight through.
 
 Each weight gets a torch parametrization, so every layer that has one (linear, embedding, convolution, the
-fused projection of nn.MultiheadAttention) is trained by the same few lines and keeps its own class.
+fused projection of nn.MultiheadAttention) is trained by the same few lines.
 
 R rows with scales, G groups a row, N weights to a scale.
 """
@@ -9,11 +9,12 @@ R rows with scales, G groups a row, N weights to a scale.
 from collections.abc import Iterator, Mapping
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from tclip.ternary.granularity import scale_shape
+from tclip.ternary.granularity import grouped
+from tclip.ternary.lookup import quantize_looked_up, quantize_whole
 from tclip.ternary.quantizers import QUANTIZERS, codes_of, ternarize
 from tclip.ternary.straight_through import StraightThrough
 from tclip.ternary.tensor import TernaryTensor
@@ -36,7 +37,6 @@ class LatentTernary(nn.Module):
         super().__init__()
         self.strength = 1.0
         self.quantizer = quantizer
-        self.scale_shape = scale_shape(granularity, weight.shape)
         self.granularity = granularity
         self.log_scale_RG: nn.Parameter | None = None
         if quantizer == "learned":
@@ -45,23 +45,36 @@ class LatentTernary(nn.Module):
 
     def forward(self, latent: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """Return the weight that the layer computes with, in the shape of the latent weight."""
-        latent_RGN = latent.reshape(*self.scale_shape, -1)
-        scale_RG1, threshold_RG1 = self._scale_and_threshold(latent_RGN)
+        return self._quantized(latent, self.log_scale_RG)
+
+    def of_rows(self, latent: Float[Tensor, "A ..."], row_R: Int[Tensor, " R"]) -> Float[Tensor, "R ..."]:
+        """Return these rows of the weight that the layer computes with; not if all rows share a scale.
+
+        Args:
+            latent: the whole latent weight, of A rows.
+            row_R: which rows, each once.
+        """
+        log_scale_RG = self.log_scale_RG
+        return self._quantized(latent[row_R], None if log_scale_RG is None else log_scale_RG[row_R])
+
+    def _quantized(self, latent: Tensor, log_scale_RG: Tensor | None) -> Tensor:
+        latent_RGN = grouped(latent, self.granularity)
+        scale_RG1, threshold_RG1 = self._scale_and_threshold(latent_RGN, log_scale_RG)
         ternary_RGN = StraightThrough.apply(latent_RGN, scale_RG1, threshold_RG1, self.strength)
         return ternary_RGN.reshape(latent.shape)
 
     @torch.no_grad()
     def ternary(self, latent: Float[Tensor, "..."]) -> TernaryTensor:
         """Return the codes and scales that the latent weight stands for."""
-        latent_RGN = latent.reshape(*self.scale_shape, -1)
-        scale_RG1, threshold_RG1 = self._scale_and_threshold(latent_RGN)
+        latent_RGN = grouped(latent, self.granularity)
+        scale_RG1, threshold_RG1 = self._scale_and_threshold(latent_RGN, self.log_scale_RG)
         codes = codes_of(latent_RGN, threshold_RG1).reshape(latent.shape)
         return TernaryTensor(codes, scale_RG1.squeeze(-1).detach().float())
 
-    def _scale_and_threshold(self, latent_RGN: Tensor) -> tuple[Tensor, Tensor]:
-        if self.log_scale_RG is None:
+    def _scale_and_threshold(self, latent_RGN: Tensor, log_scale_RG: Tensor | None) -> tuple[Tensor, Tensor]:
+        if log_scale_RG is None:
             return QUANTIZERS[self.quantizer](latent_RGN.detach().abs())
-        scale_RG1 = self.log_scale_RG.exp()[:, :, None]
+        scale_RG1 = log_scale_RG.exp()[:, :, None]
         return scale_RG1, scale_RG1.detach() / 2
 
 
@@ -91,6 +104,7 @@ def attach(
             with torch.no_grad():
                 latent.log_scale_RG.copy_(_log(start.scale_RG))
                 weight.copy_(into_cells(weight, start, margin))
+        quantize_looked_up(module, latent.granularity)
         parametrize.register_parametrization(module, parameter_name, latent)
 
 
@@ -151,6 +165,7 @@ def detach(model: nn.Module) -> dict[str, TernaryTensor]:
     for name, tensor in tensors.items():
         module, parameter_name = owner(model, name)
         parametrize.remove_parametrizations(module, parameter_name, leave_parametrized=False)
+        quantize_whole(module)
         with torch.no_grad():
             getattr(module, parameter_name).copy_(tensor.dense())
     return tensors

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from tclip.data.loader import Batch
 from tclip.distill.loop import Trainer
+from tclip.ternary.granularity import grouped
 from tclip.ternary.latent import LatentTernary, latent_weights, owner
 
 
@@ -64,7 +65,7 @@ class Gated(Trainer):
 
 
 def _inside(latent: LatentTernary, weight: Tensor, grad: Tensor) -> Tensor:
-    weight_RGN = weight.detach().reshape(*latent.scale_shape, -1)
+    weight_RGN = grouped(weight.detach(), latent.granularity)
     scale_RG1 = latent.ternary(weight).scale_RG[:, :, None]
     return grad * (weight_RGN.abs() <= scale_RG1).reshape(weight.shape)
 
