@@ -17,10 +17,11 @@ from tclip.recipe.schema import Recipe
 
 
 def read_pairs(recipe: Recipe, clip: Clip, wanted: int, unseen: int) -> tuple[Pairs, Pairs]:
-    """Return the first pairs of a recipe's data: so many to calibrate on, and the next ones to measure on.
+    """Return pairs of a recipe's data: so many to calibrate on, and others to measure on.
 
-    Beside the former are calibrate.extra_images images and calibrate.extra_texts texts of no pair.
-    Where there are fewer than both together, each part has its share, and at least one pair.
+    Beside the former are calibrate.extra_images images and calibrate.extra_texts texts of no pair. What is
+    drawn of all that the sources hold goes by calibrate.seed. Where there are fewer pairs than both parts
+    want together, each has its share, and at least one.
 
     Raises:
         DataError: the data cannot be read, or hold fewer than two pairs.
@@ -30,7 +31,8 @@ def read_pairs(recipe: Recipe, clip: Clip, wanted: int, unseen: int) -> tuple[Pa
     sources = pair_sources(specs, data.split, data.captions, clip.tokenizer)
     texts = list[str]()
     # prepared as they are decoded: a thousand photographs would not fit into memory
-    images = clip.preprocess(_images(iter_pairs(sources, wanted + unseen), texts))
+    drawn = iter_pairs(sources, wanted + unseen, recipe.calibrate.seed)
+    images = clip.preprocess(_images(drawn, texts))
     if len(texts) < 2:
         raise DataError(
             f"{', '.join(specs)} hold {len(texts)} image-text pairs: calibration needs 2 at least."
@@ -64,9 +66,10 @@ def _images(pairs: Iterable[tuple[Image.Image, str]], texts: list[str]) -> Itera
 
 
 def _extra_images(recipe: Recipe, clip: Clip) -> list[Inputs]:
-    if not recipe.calibrate.extra_images:
+    settings = recipe.calibrate
+    if not settings.extra_images:
         return []
-    return [clip.preprocess(iter_images(_image_sources(recipe), recipe.calibrate.extra_images))]
+    return [clip.preprocess(iter_images(_image_sources(recipe), settings.extra_images, settings.seed))]
 
 
 def _image_sources(recipe: Recipe) -> list[PairSource]:
@@ -75,10 +78,11 @@ def _image_sources(recipe: Recipe) -> list[PairSource]:
 
 
 def _extra_texts(recipe: Recipe, clip: Clip) -> list[str]:
-    if not recipe.calibrate.extra_texts:
+    settings = recipe.calibrate
+    if not settings.extra_texts:
         return []
-    stream = TextStream([open_texts(spec, clip.tokenizer) for spec in recipe.data.texts])
-    return stream.batch(0, recipe.calibrate.extra_texts)
+    sources = [open_texts(spec, clip.tokenizer) for spec in recipe.data.texts]
+    return TextStream(sources, seed=settings.seed).batch(0, settings.extra_texts)
 
 
 def _chunked(recipe: Recipe, clip: Clip, images: Sequence[Inputs], texts: Sequence[str]) -> Pairs:

@@ -77,6 +77,7 @@ class Calibrate(Section):
     outputs: bool = Field(True, description="Weigh what the embedding makes of each output.")
     refit: bool = Field(True, description="Re-fit biases and norms in closed form afterwards.")
     batch_size: int = Field(64, ge=1)
+    seed: int = Field(0, ge=0, description="Which pairs, parts of images and texts are drawn.")
 
 
 class Losses(Section):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 from tclip.calibrate import pairs
 from tclip.calibrate.pairs import read_pairs
@@ -42,6 +43,23 @@ def test_pairs_come_first_then_extras_then_what_was_not_seen(
         assert [len(chunk) for chunk in chunks[:-1]] == [4] * (len(chunks) - 1)
     ids = clip.tokenize([text for _, text in taken[:4]])["input_ids"]
     assert torch.equal(found.texts[0]["input_ids"], ids)
+
+
+def test_a_seed_draws_other_pairs_parts_and_texts_and_the_same_ones_again(clip: Clip, tmp_path: Path) -> None:
+    spec = write_pairs(tmp_path / "pairs", 12)
+    data = {"images": ["crops"], "texts": ["words"]}
+
+    def drawn(seed: int) -> list[Tensor]:
+        """Of one seed: images of pairs, parts, images that were not seen, captions, made-up texts."""
+        settings = {"extra_images": 3, "extra_texts": 2, "seed": seed}
+        made = recipe(Path(clip.source.id), spec, calibrate=settings, data=data)
+        found, unseen = pairs.read_pairs(made, clip, 8, 2)
+        images, texts = found.images[0]["pixel_values"], found.texts[0]["input_ids"]
+        return [images[:8], images[8:], unseen.images[0]["pixel_values"], texts[:8], texts[8:]]
+
+    first, again, other = drawn(1), drawn(1), drawn(2)
+    assert all(map(torch.equal, first, again))
+    assert not any(map(torch.equal, first, other))
 
 
 def test_no_image_is_held_once_it_is_prepared(

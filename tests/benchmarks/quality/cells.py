@@ -52,7 +52,9 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
 BUDGETS = {f"with {more} % more bytes": (f"quantize.budget={100 + more}%",) for more in (5, 15, 30, 60)}
 # What convention keeps, without measuring: the first layer of images and the last of both towers.
 ENDS = {"with ends at 4 bits": ('quantize.bits={"*patch_embedding.weight": 4, "*_projection.weight": 4}',)}
-PARTS = {"whole": (), **ABLATIONS, **BUDGETS, **ENDS}
+# What luck the pairs of calibration are: a seed of training draws no others.
+PAIRS = {f"on other pairs {n}": (f"calibrate.seed={n}",) for n in (1, 2, 3)}
+PARTS = {"whole": (), **ABLATIONS, **BUDGETS, **ENDS, **PAIRS}
 JOINT = " + "
 
 
