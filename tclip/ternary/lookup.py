@@ -5,6 +5,7 @@ The token table is the largest ternary weight of a small CLIP, and a batch names
 
 from typing import Any
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -14,6 +15,8 @@ class TernaryEmbedding(nn.Embedding):
 
     def forward(self, input: Int[Tensor, "*B"]) -> Float[Tensor, "*B D"]:
         """Return the rows that the ids name."""
+        if torch.compiler.is_compiling():  # how many rows there are differs by batch: a graph would break
+            return super().forward(input)
         chain: Any = self.get_submodule("parametrizations.weight")
         row_R, place_B = input.unique(return_inverse=True)
         return nn.functional.embedding(place_B, chain[0].of_rows(chain.original, row_R))

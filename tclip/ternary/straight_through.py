@@ -55,7 +55,10 @@ class StraightThrough(torch.autograd.Function):
 
 def _blocks(first_RGN: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Yield the same rows of all tensors, block by block; all rows at once where there is no such cache."""
-    rows = len(first_RGN)
-    size = rows if first_RGN.is_cuda else max(1, BLOCK * rows // max(1, first_RGN.numel()))
-    for start in range(0, rows, max(1, size)):
-        yield tuple(x[start : start + size] for x in (first_RGN, *others))
+    tensors, rows = (first_RGN, *others), len(first_RGN)
+    if first_RGN.is_cuda or first_RGN.numel() <= BLOCK:
+        yield tensors
+        return
+    size = max(1, BLOCK * rows // first_RGN.numel())
+    for start in range(0, rows, size):
+        yield tuple(x[start : start + size] for x in tensors)

@@ -47,8 +47,9 @@ def test_answers_and_gradients_are_those_of_the_whole_table(ids, granularity, qu
         assert torch.equal(found, expected)
 
 
+@pytest.mark.parametrize("compiling", [False, True])
 @pytest.mark.parametrize("granularity", ["row", "group:3"])
-def test_only_rows_that_are_looked_up_are_quantized(granularity, monkeypatch):
+def test_only_rows_that_are_looked_up_are_quantized_if_not_compiled(granularity, compiling, monkeypatch):
     module, rows, forward = trained(granularity), [], StraightThrough.forward
 
     def count(ctx, weight, *given):
@@ -56,8 +57,9 @@ def test_only_rows_that_are_looked_up_are_quantized(granularity, monkeypatch):
         return forward(ctx, weight, *given)
 
     monkeypatch.setattr(StraightThrough, "forward", staticmethod(count))
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: compiling)
     module(torch.tensor([[4, 1, 4], [1, 1, 4]]))
-    assert rows == [2]
+    assert rows == [ROWS if compiling else 2]
 
 
 @pytest.mark.parametrize(
