@@ -37,6 +37,11 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
     "without outputs": ("calibrate.outputs=false",),
     "without refit": ("calibrate.refit=false",),
     "without calibration": ("calibrate.method=round", "calibrate.refit=false"),
+    "with twice the calibration": (
+        "calibrate.pairs=2048",
+        "calibrate.extra_images=2048",
+        "calibrate.extra_texts=2048",
+    ),
     "without margin": ("train.margin=0",),
     "without recovery": ("train.recovery=0",),
     "without similarity": ("train.losses.similarity=0",),
