@@ -1,13 +1,13 @@
 """What a step of training costs beside plain fine-tuning of the same dense CLIP, on the same batch.
 
-python -m tests.benchmarks.step_cost CLIP PAIRS [--recipe paper best] [--steps 5] [--set KEY=VALUE ...]
+python -m tests.benchmarks.step_cost CLIP PAIRS [--recipe paper best] [--steps 5] [--rounds 4] [--set ...]
 
 PAIRS is a source of image-text pairs. The teacher's embeddings come from its cache, as in every epoch but
 the first, and the batch is ready: neither side decodes. Plain fine-tuning is CLIP's contrastive loss on both
 towers with the same optimizer and in the same precision; images and texts without a partner pass through it
-too. Both take turns in rounds; the first step of a round does not count. Parts of images and prompts of
-random words are new to the teacher whenever they come: what it takes to look at those of a step is told
-apart, and the ratio with it.
+too. Both take turns in rounds, many short ones where the machine is not quiet; the first step of a round does
+not count. Parts of images and prompts of random words are new to the teacher whenever they come: what it
+takes to look at those of a step is told apart, and the ratio with it.
 """
 
 import argparse
@@ -41,7 +41,6 @@ from tclip.recipe.read import read_recipe
 from tclip.recipe.schema import Recipe, Train
 from tclip.run import Run
 
-ROUNDS = 3
 BETAS = (0.9, 0.98)
 
 
@@ -162,6 +161,7 @@ def main() -> None:
     parser.add_argument("pairs")
     parser.add_argument("--recipe", nargs="+", default=["paper", "best"])
     parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=4, help="2 or more")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE")
     asked = parser.parse_args()
     for name in asked.recipe:
@@ -179,15 +179,15 @@ def main() -> None:
                     statistics.median(ternary.seconds(asked.steps)),
                     statistics.median(ternary.first_look() for _ in range(asked.steps)),
                 )
-                for _ in range(ROUNDS)
+                for _ in range(asked.rounds)
             ]
-        ratios = [theirs / ours for ours, theirs, _ in rounds]
+        low, middle, high = statistics.quantiles((theirs / ours for ours, theirs, _ in rounds), n=4)
         ours, theirs, new = (statistics.median(column) for column in zip(*rounds, strict=True))
         extras = f"{train.extra_images} images, {train.extra_texts} texts"
         print(
             f"{name}: {train.batch_size} pairs, {extras} a step, {torch.get_num_threads()} threads; "
             f"plain {ours:.2f} s, {name} {theirs:.2f} s: "
-            f"{statistics.median(ratios):.2f} times ({min(ratios):.2f} to {max(ratios):.2f}); with "
+            f"{middle:.2f} times (middle half {low:.2f} to {high:.2f}); with "
             f"the teacher's {new:.2f} s for what has no partner {(theirs + new) / ours:.2f} times",
             flush=True,
         )
