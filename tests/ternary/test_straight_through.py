@@ -36,6 +36,14 @@ def test_in_blocks_it_is_what_it_is_in_one_piece(rows, groups, numbers, strength
     assert all(torch.equal(one, other) for one, other in zip(whole, blocks, strict=True))
 
 
+@pytest.mark.parametrize(("rows", "lengths"), [(3, [3]), (4, [3, 1]), (7, [3, 3, 1])])
+def test_what_is_larger_than_a_block_goes_in_several(monkeypatch, rows, lengths):
+    monkeypatch.setattr(straight_through, "BLOCK", 7)
+    tensors = torch.zeros(rows, 1, 2), torch.zeros(rows, 1, 1)
+    blocks = list(straight_through._blocks(*tensors))
+    assert [[len(part) for part in block] for block in blocks] == [[length] * 2 for length in lengths]
+
+
 def test_the_weight_itself_is_not_changed():
     weight = torch.tensor([[[0.9, -0.2, -1.4]]], requires_grad=True)
     before = weight.detach().clone()
