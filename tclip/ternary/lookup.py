@@ -1,6 +1,8 @@
 """Embeddings in training: of a table the rows that a batch looks up are quantized, not all of them.
 
 The token table is the largest ternary weight of a small CLIP, and a batch names some hundred of its rows.
+
+R rows that are looked up, B ids, in any shape, D width.
 """
 
 from typing import Any
