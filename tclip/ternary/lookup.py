@@ -17,7 +17,8 @@ class TernaryEmbedding(nn.Embedding):
 
     def forward(self, input: Int[Tensor, "*B"]) -> Float[Tensor, "*B D"]:
         """Return the rows that the ids name."""
-        if torch.compiler.is_compiling():  # how many rows there are differs by batch: a graph would break
+        # How many rows there are differs by batch: a graph would break. Of no rows there is no quantizing.
+        if torch.compiler.is_compiling() or not input.numel():
             return super().forward(input)
         chain: Any = self.get_submodule("parametrizations.weight")
         row_R, place_B = input.unique(return_inverse=True)

@@ -42,6 +42,7 @@ def comparison(one: Results, other: Results, progress: Progress) -> Table:
     Raises:
         DataError: none is left.
     """
+    other = other.named_as_in(one)
     drawn = _drawn(one, other, progress)
     names, rows, main_R = list(drawn), list[Row](), dict[str, np.ndarray]()
     for name, difference_R in drawn.items():

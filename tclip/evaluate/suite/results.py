@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tclip.data.sample import digest
@@ -11,6 +11,7 @@ from tclip.evaluate.measure import measurement_id, outcome_path
 from tclip.evaluate.outcomes import Outcome, read_outcome
 from tclip.evaluate.record import Record, read_record
 from tclip.evaluate.subject import subject_of
+from tclip.evaluate.suite.tasks import key_of
 from tclip.run import is_run
 
 
@@ -21,7 +22,7 @@ class Results:
     Attributes:
         label: what it is called in tables.
         folder: where the records lie.
-        records: by data set.
+        records: by data set, as it is called in tables.
         left_out: why a record that lies there is not among them, by the name of its file without ".json".
     """
 
@@ -43,8 +44,17 @@ class Results:
         Raises:
             DataError: the file is missing, damaged, or of another measurement.
         """
-        path = outcome_path(record_path(self.folder, name))
-        return read_outcome(path, measurement_id(self.records[name]))
+        record = self.records[name]
+        path = outcome_path(record_path(self.folder, record.dataset))
+        return read_outcome(path, measurement_id(record))
+
+    def named_as_in(self, other: "Results") -> "Results":
+        """Return the same results, tasks called as the other calls them: vtab/cifar10 is cifar10 there."""
+        theirs = {key_of(name): name for name in other.records if name not in self.records}
+        named = dict[str, Record]()
+        for name, record in self.records.items():
+            named[name if name in other.records else theirs.pop(key_of(name), name)] = record
+        return replace(self, records=named)
 
 
 def record_path(folder: Path, name: str) -> Path:

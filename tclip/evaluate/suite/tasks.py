@@ -86,6 +86,12 @@ def task_named(name: str) -> Task | None:
     return _BY_NAME.get(name)
 
 
+def key_of(name: str) -> str:
+    """Return the key of the task that a name stands for; any other name as it is."""
+    task = task_named(name)
+    return task.key if task else name
+
+
 def is_known(name: str) -> bool:
     """Return whether a name is that of a suite or of a task."""
     return name in SUITES or name in _BY_NAME

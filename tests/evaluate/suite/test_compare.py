@@ -73,6 +73,33 @@ def test_what_is_left_out_is_named(results):
     ]
 
 
+@pytest.mark.parametrize("theirs", ["vtab/cifar10", "wds_vtab-cifar10", "cifar10"])
+def test_a_task_has_several_names(tmp_path, theirs):
+    keep(tmp_path / "a", "cifar10", classified(0.5), samples="same")
+    keep(tmp_path / "b", theirs, classified(0.9, seed=1), samples="same")
+    table, notes = compared(tmp_path / "a", tmp_path / "b")
+    assert notes == []
+    assert [row[0] for row in table.rows] == ["cifar10", "average of 1", "1 discriminative"]
+    assert table.rows[0][3] - table.rows[0][2] == pytest.approx(table.rows[0][4], abs=0.11) != 0
+
+
+def test_no_record_is_lost_where_one_side_has_a_task_twice(tmp_path):
+    keep(tmp_path / "a", "vtab/cifar10", classified(0.5), samples="same")
+    for name in ("cifar10", "wds_vtab-cifar10"):
+        keep(tmp_path / "b", name, classified(0.9, seed=1), samples="same")
+    table, notes = compared(tmp_path / "a", tmp_path / "b")
+    assert [row[0] for row in table.rows][:2] == ["vtab/cifar10", "average of 1"]
+    assert notes == [f"not compared: wds_vtab-cifar10: {tmp_path / 'a'} was not measured on it"]
+
+
+def test_names_that_both_have_are_left_alone(tmp_path):
+    for folder in "ab":
+        for name in ("cifar10", "vtab/cifar10"):
+            keep(tmp_path / folder, name, classified(0.5), samples=name)
+    table, notes = compared(tmp_path / "a", tmp_path / "b")
+    assert notes == [] and {row[0] for row in table.rows} >= {"cifar10", "vtab/cifar10"}
+
+
 def test_nothing_in_common_is_an_error(results):
     keep(results / "c", "cars", classified(0.5), samples="elsewhere")
     with pytest.raises(DataError, match=r"no results to compare:(.|\n)*cars: measured on other samples"):
