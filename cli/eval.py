@@ -53,6 +53,12 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    download: Annotated[
+        bool,
+        typer.Option(
+            "--download", help="Bring tasks that are not below --root there, once, instead of streaming."
+        ),
+    ] = False,
     form: Annotated[
         list[Form] | None, typer.Option(help="What of a run to measure; repeatable.", show_default=False)
     ] = None,
@@ -105,6 +111,7 @@ def evaluate(
         "--suite": suite,
         "--data": data,
         "--root": root,
+        "--download": download,
         "--form": form,
         "--limit": limit,
         "--batch-size": batch_size,
@@ -121,7 +128,11 @@ def evaluate(
             "Say what to measure: `tclip eval MODEL --suite NAME`, or `tclip eval RUN --data DIR`."
         )
     elif not suite and _is_run(model):
-        _refuse(given, ("--root", "--out", "--revision"), "a run measured without --suite has its own")
+        _refuse(
+            given,
+            ("--root", "--download", "--out", "--revision"),
+            "a run measured without --suite has its own",
+        )
         kept = [*override("eval.data", data), *(settings or [])]
         passing = [
             *override("eval.forms", forms),
@@ -147,6 +158,7 @@ def evaluate(
                 data or [],
                 progress,
                 root=root,
+                download=download,
                 forms=forms,
                 out=out,
                 revision=revision,

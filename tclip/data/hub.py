@@ -125,6 +125,8 @@ def hub_errors(repo: str, revision: str | None) -> Iterator[None]:
         ) from error
     except errors.RevisionNotFoundError as error:
         raise DataError(f'The data set "{repo}" has no revision "{revision}" on the Hub.') from error
+    except errors.LocalEntryNotFoundError as error:  # neither the Hub nor an earlier download has it
+        raise DataError(f'The Hub gave no answer for the data set "{repo}": is the network up?') from error
     except (errors.RepositoryNotFoundError, errors.EntryNotFoundError, FileNotFoundError) as error:
         raise DataError(
             f'"{repo}" is no data set on the Hub that you may see, nor a folder here: check the spelling, '

@@ -113,6 +113,7 @@ def test_two_models_are_compared(tclip: Tclip, here: Path) -> None:
         (("my-clip", "--suite", "minst"), 'Did you mean "mnist"?'),
         (("my-clip", "--data", "sets/minst"), 'Did you mean "sets/mnist"?'),
         (("my-clip", "--suite", "mnist", "--root", "nowhere"), "There is no folder nowhere"),
+        (("my-clip", "--suite", "mnist", "--download"), "Say where downloads are to be kept: add --root DIR"),
         (
             ("my-clip", "--suite", "mnist", "--form", "packed", "--set", "a=1"),
             "Leave out --set, --form: my-clip",

@@ -25,6 +25,7 @@ def evaluate_suite(
     progress: Progress,
     *,
     root: Path | None = None,
+    download: bool = False,
     forms: Sequence[str] = (),
     out: Path | None = None,
     revision: str | None = None,
@@ -43,6 +44,7 @@ def evaluate_suite(
         data: folders in CLIP_benchmark's layout, or hf://owner/name.
         progress: who is told.
         root: where data of tasks may lie; those that do not are streamed from the Hub.
+        download: keep those below root instead, so that each is fetched once, however often it is read.
         forms: of a run; by default what its recipe names, else the original and what is shipped.
         out: for the records; by default RUN/results, or results/MODEL for what is no run.
         revision: branch, tag or commit of a model on the Hub.
@@ -53,7 +55,7 @@ def evaluate_suite(
             or no data set of all could be had.
         ModelError: the model cannot be found or loaded, or its embeddings are not finite.
     """
-    sources = find_sources(suites, data, root)
+    sources = find_sources(suites, data, root, download=download)
     folders = _folders(model, forms, out, revision)
     if settings.limit is not None:
         places = [record_path(folder, source.name) for _, folder in folders for source in sources]
@@ -114,7 +116,7 @@ def _measure(
     for number, source in enumerate(sources, 1):
         place = f" ({number} of {len(sources)})"
         try:
-            eval_set = source.open()
+            eval_set = source.open(progress)
             found = {
                 subject.form: measured(
                     subject, eval_set, record_path(folder, source.name), settings, progress, place

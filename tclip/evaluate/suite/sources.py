@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tclip.data import hub
+from tclip.data.download import download_split
 from tclip.data.eval_sets import EvalSet, open_eval
 from tclip.errors import DataError, did_you_mean, listed
 from tclip.evaluate.suite.tasks import Task, find_tasks, is_known, task_named
+from tclip.progress import Progress
 
-HUB = "hf://clip-benchmark/wds_{}"
+HUB = "hf://clip-benchmark"
 
 
 @dataclass(frozen=True)
@@ -20,27 +22,36 @@ class Source:
     Attributes:
         name: in records and tables: a task's key, or a folder's name.
         spec: the folder or address.
+        keep: the folder that what the address names is brought to before it is read; None streams it.
     """
 
     name: str
     spec: str
+    keep: Path | None = None
 
-    def open(self) -> EvalSet:
+    def open(self, progress: Progress) -> EvalSet:
         """Open the test split.
 
         Raises:
-            DataError: it cannot be had, or is broken.
+            DataError: it cannot be had or kept, or is broken.
         """
-        return open_eval(self.spec, name=self.name)
+        eval_set = open_eval(self.spec, name=self.name)
+        if self.keep is None:
+            return eval_set
+        download_split(self.spec, self.keep, eval_set.split, progress)
+        return open_eval(str(self.keep), eval_set.split, self.name)
 
 
-def find_sources(suites: Sequence[str], data: Sequence[str], root: Path | None) -> list[Source]:
+def find_sources(
+    suites: Sequence[str], data: Sequence[str], root: Path | None, *, download: bool = False
+) -> list[Source]:
     """Return the data of suites, tasks and folders.
 
     Args:
         suites: names of suites, keys of tasks, and folders in CLIP_benchmark's layout.
         data: folders in CLIP_benchmark's layout, or hf://owner/name.
         root: where data of tasks may lie; those that do not are streamed from the Hub.
+        download: keep those below root, which is made if need be.
 
     Raises:
         DataError: nothing is asked for, a name or a folder does not exist, or two data sets have one name or
@@ -50,15 +61,16 @@ def find_sources(suites: Sequence[str], data: Sequence[str], root: Path | None) 
         raise DataError(
             "Say what to measure on: name suites, tasks, or data sets of your own (--suite, --data)."
         )
-    if root is not None and not root.is_dir():
+    if download and root is None:
+        raise DataError("Say where downloads are to be kept: add --root DIR.")
+    if root is not None and not (download or root.is_dir()):
         raise DataError(
             f"There is no folder {root}: give --root the folder that holds wds_vtab-cifar10 and the like."
         )
     folders = [name for name in suites if not is_known(name) and Path(name).is_dir()]
     data = [*folders, *data]
     found = [
-        Source(task.key, _place(task, root))
-        for task in find_tasks([name for name in suites if name not in folders])
+        _source(task, root, download) for task in find_tasks([name for name in suites if name not in folders])
     ]
     found += [Source(_name(spec), spec) for spec in data]
     _refuse_missing(data)
@@ -69,9 +81,13 @@ def find_sources(suites: Sequence[str], data: Sequence[str], root: Path | None) 
     return found
 
 
-def _place(task: Task, root: Path | None) -> str:
-    below = [root / name for name in task.names if (root / name).is_dir()] if root else []
-    return str(below[0]) if below else HUB.format(task.key.replace("/", "-"))
+def _source(task: Task, root: Path | None, download: bool) -> Source:
+    if root is not None:
+        below = [root / name for name in task.names if (root / name).is_dir()]
+        if below:
+            return Source(task.key, str(below[0]))
+    name, *_ = task.names
+    return Source(task.key, f"{HUB}/{name}", root / name if root and download else None)
 
 
 def _identity(source: Source) -> str:

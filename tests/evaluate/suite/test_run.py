@@ -103,6 +103,17 @@ def test_what_is_not_below_the_root_comes_from_the_hub(clip: str, root: Path, hu
     assert ("vtab/pets", "mean recall of the classes, %") in rows_of(told)
 
 
+def test_what_is_downloaded_is_fetched_once_for_all_readers(clip: str, root: Path, hub: HubServer) -> None:
+    names = ["vtab/pets", "gtsrb"]
+    for out in ("one", "other"):
+        told = Collected()
+        evaluate_suite(clip, names, [], told, root=Path("kept"), download=True, out=Path(out))
+        assert ("vtab/pets", "mean recall of the classes, %") in rows_of(told)
+        assert [note.split(": ")[:2] for note in told.notes] == [["not measured", "gtsrb"]]
+    assert [path.name for path in Path("kept").iterdir()] == ["wds_vtab-pets"]
+    assert len([r for r in hub.requests if r.method == "GET" and r.path.endswith("0.tar")]) == 1
+
+
 def test_what_cannot_be_had_is_named_at_the_end(clip: str, root: Path, hub: HubServer) -> None:
     tar = root / "flickr8k/test/0.tar"
     tar.write_bytes(tar.read_bytes()[:600])  # within the first picture

@@ -18,6 +18,16 @@ def test_what_is_not_below_the_root_is_streamed(tmp_path):
     assert find_sources(["vtab/cifar10"], [], None) == expected
 
 
+def test_what_is_to_be_kept_has_a_folder_below_the_root(tmp_path):
+    (tmp_path / "mnist").mkdir()
+    root = tmp_path / "later"
+    kept = Source("vtab/cifar10", "hf://clip-benchmark/wds_vtab-cifar10", root / "wds_vtab-cifar10")
+    assert find_sources(["vtab/cifar10"], [], root, download=True) == [kept]
+    assert find_sources(["mnist"], [], tmp_path, download=True) == [Source("mnist", str(tmp_path / "mnist"))]
+    with pytest.raises(DataError, match="Say where downloads are to be kept: add --root DIR"):
+        find_sources(["vtab/cifar10"], [], None, download=True)
+
+
 def test_folders_and_addresses_are_called_by_their_last_name(tmp_path, monkeypatch):
     (tmp_path / "sets/pets").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "sets/pets")
