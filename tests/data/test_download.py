@@ -85,6 +85,7 @@ def test_progress_counts_the_files(hub, tmp_path):
             self.notes.append((what, total))
 
         def update(self, done, total=None, **facts):
+            assert are_progress_bars_disabled()  # the client's own would write across these
             self.notes.append(done)
 
     told = Told()

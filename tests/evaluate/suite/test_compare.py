@@ -100,6 +100,14 @@ def test_names_that_both_have_are_left_alone(tmp_path):
     assert notes == [] and {row[0] for row in table.rows} >= {"cifar10", "vtab/cifar10"}
 
 
+def test_a_name_that_both_have_is_given_to_no_other(tmp_path):
+    for folder, name in (("a", "vtab/cifar10"), ("b", "cifar10")):
+        keep(tmp_path / folder, name, classified(0.5), samples="one")
+        keep(tmp_path / folder, "wds_vtab-cifar10", classified(0.5), samples="other")
+    table, notes = compared(tmp_path / "a", tmp_path / "b")
+    assert notes == [] and {row[0] for row in table.rows} >= {"vtab/cifar10", "wds_vtab-cifar10"}
+
+
 def test_nothing_in_common_is_an_error(results):
     keep(results / "c", "cars", classified(0.5), samples="elsewhere")
     with pytest.raises(DataError, match=r"no results to compare:(.|\n)*cars: measured on other samples"):
