@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tclip.data import hub
-from tclip.data.download import download_split
 from tclip.data.eval_sets import EvalSet, open_eval
 from tclip.errors import DataError, did_you_mean, listed
+from tclip.evaluate.suite.download import download_split
 from tclip.evaluate.suite.tasks import Task, find_tasks, is_known, task_named
 from tclip.progress import Progress
 

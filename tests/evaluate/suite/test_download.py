@@ -6,12 +6,11 @@ import pytest
 from huggingface_hub import errors
 from huggingface_hub.utils import are_progress_bars_disabled
 
-from tclip.data.download import download_split
 from tclip.errors import DataError
+from tclip.evaluate.suite.download import download_split
 from tclip.progress import Collected
+from tests.data.making import class_members, write_layout
 from tests.hub_server import Fault, HubServer
-
-from .making import class_members, write_layout
 
 SPEC = "hf://clip-benchmark/wds_two"
 SPLITS = {"test": [class_members([1, 0]), class_members([0, 1])], "train": [class_members([0])]}
