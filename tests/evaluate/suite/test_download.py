@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 from huggingface_hub import errors
-from huggingface_hub.utils import are_progress_bars_disabled
+from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
 from tclip.errors import DataError
 from tclip.evaluate.suite.download import download_split
@@ -50,13 +50,22 @@ def test_the_split_and_what_describes_it_are_brought_and_nothing_else(hub, layou
     assert [path.name for path in (tmp_path / "root").iterdir()] == ["wds_two"]
 
 
-def test_what_was_interrupted_goes_on_and_is_not_taken_for_whole(hub, layout, tmp_path):
+@pytest.fixture(params=[False, True], ids=["bars", "muted"])
+def muted(request):
+    """Whether the client's bars were muted before, as transformers mutes them too."""
+    before = are_progress_bars_disabled()
+    (disable_progress_bars if request.param else enable_progress_bars)()
+    yield request.param
+    (disable_progress_bars if before else enable_progress_bars)()
+
+
+def test_what_was_interrupted_goes_on_and_is_not_taken_for_whole(hub, layout, tmp_path, muted):
     folder = tmp_path / "root/wds_two"
     hub.faults = [Fault("test/1.tar", status=500)]
     with pytest.raises(DataError, match=r'The Hub gave no answer for the data set "clip-benchmark/wds_two"'):
         download_split(SPEC, folder, "test", Collected())
     assert not folder.exists()
-    assert not are_progress_bars_disabled()
+    assert are_progress_bars_disabled() == muted
     hub.faults = []
     download_split(SPEC, folder, "test", Collected())
     assert times_sent(hub, "test/0.tar") == 1
