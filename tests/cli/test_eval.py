@@ -95,6 +95,13 @@ def test_a_suite_measures_no_model_that_a_run_has_left_behind(
     assert run.results.exists() is not bool(message)
 
 
+def test_where_the_data_of_a_suite_lie_is_nothing_to_a_run_without_one(tclip: Tclip, run: Run) -> None:
+    options = ("--root", "sets", "--download", "--out", "o", "--revision", "main")
+    outcome = tclip("eval", "run", "--data", "sets/mnist", *options)
+    assert outcome.code == 2
+    assert "Leave out --root, --download, --out, --revision: a run measured without --suite" in outcome.err
+
+
 def test_two_models_are_compared(tclip: Tclip, here: Path) -> None:
     for model in ("my-clip", "other"):
         tclip("eval", model, "--suite", "mnist", "--root", "sets", "--batch-size", "5")

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tclip.data.hub import HubFolder, hub_errors, parse
-from tclip.errors import DataError
+from tclip.errors import DataError, first_line
 from tclip.progress import Progress
 
 
@@ -37,8 +37,11 @@ def download_split(spec: str, folder: Path, split: str, progress: Progress) -> N
                 hf_hub_download(repo, name, repo_type="dataset", revision=source.commit, local_dir=partial)
                 progress.update(done)
         partial.rename(folder)
-    except OSError as error:
-        raise DataError(f"{folder} cannot be written: {error.strerror or error}.") from error
+    except (OSError, RuntimeError) as error:  # the latter from the client's native part, of network and disk
+        raise DataError(
+            f"Bringing {repo} to {folder} failed ({first_line(error)}): "
+            "the same command goes on where it stopped."
+        ) from error
 
 
 @contextmanager

@@ -54,7 +54,11 @@ class Results:
         named = dict[str, Record]()
         for name, record in self.records.items():
             named[name if name in other.records else theirs.pop(key_of(name), name)] = record
-        return replace(self, records=named)
+        left_out = {
+            record_path(self.folder, theirs.get(key_of(file), file)).stem: why
+            for file, why in self.left_out.items()
+        }
+        return replace(self, records=named, left_out=left_out)
 
 
 def record_path(folder: Path, name: str) -> Path:

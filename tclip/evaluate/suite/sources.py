@@ -9,7 +9,7 @@ from tclip.data import hub
 from tclip.data.eval_sets import EvalSet, open_eval
 from tclip.errors import DataError, did_you_mean, listed
 from tclip.evaluate.suite.download import download_split
-from tclip.evaluate.suite.tasks import Task, find_tasks, is_known, task_named
+from tclip.evaluate.suite.tasks import Task, find_tasks, is_known, key_of
 from tclip.progress import Progress
 
 HUB = "hf://clip-benchmark"
@@ -74,6 +74,8 @@ def find_sources(
     ]
     found += [Source(_name(spec), spec) for spec in data]
     _refuse_missing(data)
+    if download:
+        _refuse_to_keep([spec for spec in data if not Path(spec).is_dir()])
     if twice := [name for name, count in Counter(_identity(each) for each in found).items() if count > 1]:
         raise DataError(
             f"Several data sets are called {', '.join(twice)}: leave out all but one, or rename them."
@@ -92,8 +94,7 @@ def _source(task: Task, root: Path | None, download: bool) -> Source:
 
 def _identity(source: Source) -> str:
     """Return what tells data sets apart: the task, whatever its data are called, else the record's file."""
-    task = task_named(source.name)
-    return task.key if task else source.name.replace("/", "-")
+    return key_of(source.name.replace("/", "-"))
 
 
 def _name(spec: str) -> str:
@@ -111,6 +112,14 @@ def _refuse_missing(data: Sequence[str]) -> None:
     if missing:
         raise DataError(
             f"There are no such folders, and they are no addresses hf://owner/name:{listed(missing)}"
+        )
+
+
+def _refuse_to_keep(addresses: Sequence[str]) -> None:
+    if addresses:
+        raise DataError(
+            "--download brings tasks alone: stream these without it, or fetch them with `hf download "
+            f"--repo-type dataset` and give the folder:{listed(addresses)}"
         )
 
 

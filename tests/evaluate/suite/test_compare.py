@@ -83,6 +83,16 @@ def test_a_task_has_several_names(tmp_path, theirs):
     assert table.rows[0][3] - table.rows[0][2] == pytest.approx(table.rows[0][4], abs=0.11) != 0
 
 
+def test_what_is_damaged_under_another_name_is_told_once(tmp_path):
+    for folder, name in (("a", "cifar10"), ("b", "vtab/cifar10")):
+        keep(tmp_path / folder, name, classified(0.5), samples="same")
+        keep(tmp_path / folder, "mnist", classified(0.5))
+    record_path(tmp_path / "b", "vtab/cifar10").write_text("{")
+    _, notes = compared(tmp_path / "a", tmp_path / "b")
+    (note,) = notes
+    assert note.startswith("not compared: cifar10: ") and "is no result of tclip eval" in note
+
+
 def test_no_record_is_lost_where_one_side_has_a_task_twice(tmp_path):
     keep(tmp_path / "a", "vtab/cifar10", classified(0.5), samples="same")
     for name in ("cifar10", "wds_vtab-cifar10"):

@@ -1,5 +1,6 @@
 """A split that is brought from a Hub to a folder."""
 
+import errno
 from collections import Counter
 
 import pytest
@@ -83,8 +84,24 @@ def test_a_hub_that_falls_silent_is_no_spelling_mistake(hub, tmp_path, monkeypat
 
 def test_a_folder_that_cannot_be_written_is_named(hub, tmp_path):
     (tmp_path / "root").write_text("a file")
-    with pytest.raises(DataError, match=r"root/wds_two cannot be written: (Not a directory|File exists)"):
+    message = r"Bringing clip-benchmark/wds_two to .*root/wds_two failed \(.*(Not a directory|File exists)"
+    with pytest.raises(DataError, match=message):
         download_split(SPEC, tmp_path / "root/wds_two", "test", Collected())
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("Xet: broken\npipe")]
+)
+def test_a_failure_of_disk_or_client_is_one_sentence(hub, tmp_path, monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", fail)
+    with pytest.raises(
+        DataError, match=r"\((.*No space left.*|Xet: broken)\): the same command goes on"
+    ) as told:
+        download_split(SPEC, tmp_path / "root/wds_two", "test", Collected())
+    assert "\n" not in str(told.value)
 
 
 def test_progress_counts_the_files(hub, tmp_path):

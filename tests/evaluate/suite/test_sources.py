@@ -28,6 +28,17 @@ def test_what_is_to_be_kept_has_a_folder_below_the_root(tmp_path):
         find_sources(["vtab/cifar10"], [], None, download=True)
 
 
+def test_what_is_no_task_is_not_streamed_where_all_was_to_be_kept(tmp_path):
+    (tmp_path / "mine").mkdir()
+    data = [str(tmp_path / "mine"), "hf://org/two", "me/three"]
+    with pytest.raises(
+        DataError, match=r"--download brings tasks alone(.|\n)*hf://org/two(.|\n)*me/three"
+    ) as caught:
+        find_sources(["mnist"], data, tmp_path, download=True)
+    assert "mine" not in str(caught.value)
+    assert len(find_sources(["mnist"], data[:1], tmp_path, download=True)) == 2
+
+
 def test_folders_and_addresses_are_called_by_their_last_name(tmp_path, monkeypatch):
     (tmp_path / "sets/pets").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "sets/pets")
